@@ -1,0 +1,42 @@
+# `make demo` and `make test` set up everything on a fresh machine with Python and make.
+PYTHON ?= python3
+VENV := .venv
+# Windows keeps a virtual environment's programs in Scripts.
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+# The wheel that pip's index offers; for another build say e.g.
+#   make TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu" test
+TORCH ?= torch==2.13.0
+
+.PHONY: demo test test-all lint types install clean
+
+demo: install
+	@echo "==> Making images, training, evaluating on unseen images"
+	$(BIN)/blemish demo --output demo --overwrite
+
+test: install
+	@echo "==> Running the tests"
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: install
+	@echo "==> Running all tests, the slow ones too"
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: install
+	$(BIN)/mypy
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@echo "==> Creating $(VENV) and installing Blemish with its training and development extras"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) demo build dist src/*.egg-info

@@ -1,0 +1,259 @@
+"""Verdicts at a false-alarm rate that the user chose: split conformal prediction, one calibration per product.
+
+Scores of held-out normal images and the score of a new normal image are exchangeable, so the rank of the new score
+among them is uniform, whatever the distribution of scores (Vovk, Gammerman and Shafer, "Algorithmic Learning in a
+Random World", 2005, section 4.2). With n images the rate comes in steps of 1 / (n + 1); the finest step means
+"above every calibration score".
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+
+from blemish.errors import ConfigError, ModelError
+from blemish.regions import label
+
+DEFAULT_FALSE_ALARM_RATE = 0.01
+# A prompt that resembles the calibration images very closely must not turn ordinary variation into another product.
+SMALLEST_DISTANCE = 0.02
+# How far below its peak the defect of an image reaches when no pixel passes the pixel threshold.
+PEAK_SHARE = 0.75
+
+_REMEDY = "Run: blemish calibrate MODEL ok-images/ with images of normal parts."
+
+
+def _ascending(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(sorted(float(value) for value in values))
+
+
+Ascending = Annotated[tuple[FiniteFloat, ...], BeforeValidator(_ascending)]
+
+
+class FusionWeights(BaseModel):
+    """Final map = reconstruction · S_rec + refiner · S_ref (OneNIP, equation 10)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reconstruction: FiniteFloat = 1.0
+    refiner: FiniteFloat = 0.0
+
+
+class ProductCalibration(BaseModel):
+    """What held-out normal images of one product say about new ones.
+
+    Attributes:
+        scores: image scores of the n calibration images, ascending.
+        peaks: maxima of their anomaly maps, ascending.
+        similarities: their cosine similarities to the product's prompt, ascending, in [-1, 1].
+        false_alarm_rate: share of normal images that may be called defective, as requested, in (0, 1).
+        unknown_margin: how many times the largest calibration distance an image may be from the prompt.
+        fusion: weights of the two maps.
+        intensity_range: lowest and highest value of 16-bit images of this product; None for 8-bit ones.
+        product: the product's name, for messages; set by `Calibration`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scores: Ascending = ()
+    peaks: Ascending = ()
+    similarities: Ascending = ()
+    false_alarm_rate: float = Field(default=DEFAULT_FALSE_ALARM_RATE, gt=0, lt=1)
+    unknown_margin: float = Field(default=3.0, gt=0, allow_inf_nan=False)
+    fusion: FusionWeights = FusionWeights()
+    intensity_range: tuple[int, int] | None = None
+    product: str = Field(default="", exclude=True)
+
+    @model_validator(mode="after")
+    def _same_images(self) -> ProductCalibration:
+        if not len(self.scores) == len(self.peaks) == len(self.similarities):
+            raise ValueError(
+                f"scores, peaks and similarities must be of the same images, found {len(self.scores)}, "
+                f"{len(self.peaks)} and {len(self.similarities)} values"
+            )
+        return self
+
+    @property
+    def n(self) -> int:
+        """Number of calibration images."""
+        return len(self.scores)
+
+    @property
+    def finest_rate(self) -> float:
+        """The smallest false-alarm rate that n images can promise."""
+        return 1 / (self.n + 1)
+
+    @property
+    def effective_rate(self) -> float:
+        """The rate that is promised: the largest k / (n + 1) not above the request, at least the finest rate."""
+        return self._rank / (self.n + 1)
+
+    @property
+    def threshold(self) -> float:
+        """An image is defective when its score is above this: the k-th largest calibration score.
+
+        Raises:
+            ModelError: there are no calibration images.
+        """
+        self._require_images()
+        return self.scores[-self._rank]
+
+    @property
+    def pixel_threshold(self) -> float:
+        """The same rule over the peaks: a normal image has a pixel above this at most at the effective rate.
+
+        Raises:
+            ModelError: there are no calibration images.
+        """
+        self._require_images()
+        return self.peaks[-self._rank]
+
+    def p_value(self, score: float) -> float:
+        """(1 + #{s_i ≥ score}) / (n + 1), in (0, 1]. Raises ModelError without calibration images."""
+        self._require_images()
+        return (1 + self.n - bisect_left(self.scores, score)) / (self.n + 1)
+
+    def defective(self, score: float) -> bool:
+        """Whether p_value(score) ≤ effective_rate. Raises ModelError without calibration images."""
+        return score > self.threshold
+
+    def known(self, similarity: float) -> bool:
+        """Whether an image with this cosine similarity to the prompt can be of this product.
+
+        True without calibration images: then there is nothing to compare with.
+        """
+        if not self.similarities:
+            return True
+        largest = max(1 - self.similarities[0], SMALLEST_DISTANCE)
+        return 1 - similarity <= self.unknown_margin * largest
+
+    def mask(self, anomaly_map: NDArray[np.float32], defective: bool) -> NDArray[np.bool_]:
+        """Defective pixels of one image.
+
+        Args:
+            anomaly_map: h×w.
+            defective: the image's verdict.
+
+        Returns:
+            bool, h×w: all false unless `defective`; otherwise the pixels above the pixel threshold or, when there
+            are none, the part around the peak that reaches 0.75 of it. Never empty for a defective image.
+        """
+        if not defective:
+            return np.zeros(anomaly_map.shape, dtype=bool)
+        above = np.asarray(anomaly_map > self.pixel_threshold, dtype=bool)
+        if above.any():
+            return above
+        peak = float(anomaly_map.max())
+        labels, _ = label(anomaly_map >= min(PEAK_SHARE * peak, peak))
+        return np.asarray(labels == labels.flat[int(anomaly_map.argmax())], dtype=bool)
+
+    def statement(self) -> str:
+        """One sentence on the requested and the promised false-alarm rate."""
+        requested = f"requested {_percent(self.false_alarm_rate)}"
+        if not self.n:
+            return f"{requested}, none promised: no calibration images, hence no verdict"
+        images = f"{self.n} calibration image{'s' if self.n > 1 else ''}"
+        effective = f"{requested}, effective {_percent(self.effective_rate)}"
+        if self.effective_rate > self.false_alarm_rate:
+            return f"{effective}: {images} can promise no finer rate; defective means above every calibration score"
+        return f"{effective}, from {images}"
+
+    def with_images(
+        self, scores: Iterable[float], peaks: Iterable[float], similarities: Iterable[float]
+    ) -> ProductCalibration:
+        """A copy with other calibration images; rate, fusion and intensity range stay."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return ProductCalibration(**fields | {"scores": scores, "peaks": peaks, "similarities": similarities})
+
+    def with_rate(self, rate: float) -> ProductCalibration:
+        """A copy with another requested false-alarm rate. Raises ConfigError unless 0 < rate < 1."""
+        if not 0 < rate < 1:
+            raise ConfigError(
+                f"A false-alarm rate of {rate} is not between 0 and 1.", "Give a share such as 0.01 for 1 %."
+            )
+        return self.model_copy(update={"false_alarm_rate": float(rate)})
+
+    @property
+    def _rank(self) -> int:
+        # The summand keeps 0.29 · 100 = 28.999… from losing a step to rounding.
+        return min(max(int(self.false_alarm_rate * (self.n + 1) + 1e-9), 1), max(self.n, 1))
+
+    def _require_images(self) -> None:
+        if not self.n:
+            name = f"Product '{self.product}'" if self.product else "The product"
+            raise ModelError(f"{name} has no calibration images, so no verdict can be given.", _REMEDY)
+
+
+class Calibration(BaseModel):
+    """The calibrations of all products of a model, kept in its `calibration.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    products: dict[str, ProductCalibration] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _name_products(self) -> Calibration:
+        for name, product in self.products.items():
+            self.products[name] = product.model_copy(update={"product": name})
+        return self
+
+    def __getitem__(self, product: str) -> ProductCalibration:
+        """The calibration of one product. Raises ModelError when the model does not know it."""
+        try:
+            return self.products[product]
+        except KeyError:
+            known = ", ".join(sorted(self.products)) or "none"
+            raise ModelError(
+                f"The model has no product '{product}'. Its products: {known}.", "Name one of these, or train anew."
+            ) from None
+
+    def with_product(self, product: str, calibration: ProductCalibration) -> Calibration:
+        """A copy in which one product is added or replaced."""
+        return Calibration(products={**self.products, product: calibration})
+
+    def with_rate(self, rate: float, product: str | None = None) -> Calibration:
+        """A copy with another requested false-alarm rate for one product, or for all when none is named.
+
+        Raises:
+            ConfigError: not 0 < rate < 1.
+            ModelError: the model has no such product.
+        """
+        names = list(self.products) if product is None else [product]
+        return Calibration(products=self.products | {name: self[name].with_rate(rate) for name in names})
+
+    def save(self, path: str | Path) -> None:
+        """Write as JSON, atomically."""
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+                file.write(self.model_dump_json(indent=1) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Calibration:
+        """Read what `save` wrote. Raises ModelError when the file is missing or not a calibration."""
+        try:
+            return cls.model_validate_json(Path(path).read_bytes())
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror}.", _REMEDY) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise ModelError(f"{path} is not a calibration file: {place} {first['msg']}.", _REMEDY) from error
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.2g} %"

@@ -1,0 +1,16 @@
+"""Exact metrics of detection (images), localisation (pixels) and verdicts (rates with intervals)."""
+
+from blemish.evaluation.metrics.image import auroc, average_precision, f1_max
+from blemish.evaluation.metrics.interval import Rate, clopper_pearson
+from blemish.evaluation.metrics.pixel import PixelAccumulator, PixelMetrics, pixel_metrics
+
+__all__ = [
+    "PixelAccumulator",
+    "PixelMetrics",
+    "Rate",
+    "auroc",
+    "average_precision",
+    "clopper_pearson",
+    "f1_max",
+    "pixel_metrics",
+]

@@ -1,0 +1,116 @@
+"""The one result type that every surface speaks: Python, JSON lines, HTTP, database and report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+SCHEMA_VERSION = 1
+UNKNOWN_PRODUCT = "unknown product"
+
+
+@dataclass(frozen=True)
+class Region:
+    """One connected defect region, in original pixels after EXIF rotation.
+
+    Attributes:
+        box: left, top, right, bottom; right and bottom are exclusive.
+        polygon: outline as (x, y) pairs, clockwise, not closed (the last point is not the first).
+        area: in square original pixels.
+        score: highest value of the anomaly map inside the region.
+        category: name of the defect, None until the model has learned categories.
+        category_scores: category → score in [0, 1]; empty until the model has learned categories.
+    """
+
+    box: tuple[int, int, int, int]
+    polygon: tuple[tuple[float, float], ...]
+    area: float
+    score: float
+    category: str | None = None
+    category_scores: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "box": list(self.box),
+            "polygon": [list(point) for point in self.polygon],
+            "area": self.area,
+            "score": self.score,
+            "category": self.category,
+            "category_scores": self.category_scores,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Region:
+        left, top, right, bottom = data["box"]
+        return cls(
+            box=(left, top, right, bottom),
+            polygon=tuple((x, y) for x, y in data["polygon"]),
+            area=data["area"],
+            score=data["score"],
+            category=data.get("category"),
+            category_scores=dict(data.get("category_scores", {})),
+        )
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What Blemish found in one image.
+
+    Attributes:
+        score: image score; comparable between images of one product only.
+        p_value: share of normal calibration images that score at least as high, (1 + #{s_i ≥ s}) / (n + 1), in
+            (0, 1]; 1.0 for an unknown product.
+        defective: the verdict at the false-alarm rate stored in the model.
+        product: name of the product whose prompt fits best, or `UNKNOWN_PRODUCT`.
+        similarity: cosine similarity to that product's prompt, in [-1, 1].
+        anomaly_map: float32, h×w at model resolution.
+        mask: bool, h×w at model resolution; all false unless `defective`.
+        size: width, height of the original image after EXIF rotation.
+        regions: connected parts of `mask`, highest score first.
+        category: the image's defect category, None until the model has learned categories.
+        source: where the image came from, as the caller named it.
+    """
+
+    score: float
+    p_value: float
+    defective: bool
+    product: str
+    similarity: float
+    anomaly_map: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    size: tuple[int, int]
+    regions: tuple[Region, ...] = ()
+    category: str | None = None
+    source: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """False when the image is like none of the model's products; then there is no verdict."""
+        return self.product != UNKNOWN_PRODUCT
+
+    def map_at(self, size: tuple[int, int]) -> NDArray[np.float32]:
+        """The anomaly map upsampled bilinearly to `size` (width, height): float32, height×width."""
+        image = Image.fromarray(np.ascontiguousarray(self.anomaly_map, dtype=np.float32))
+        return np.asarray(image.resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
+
+    def to_dict(self, *, map_path: str | None = None, mask_path: str | None = None) -> dict[str, Any]:
+        """JSON-ready form: paths of maps, never pixels."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "source": self.source,
+            "product": self.product if self.known else None,
+            "similarity": self.similarity,
+            "score": self.score,
+            "p_value": self.p_value,
+            "verdict": ("defective" if self.defective else "normal") if self.known else UNKNOWN_PRODUCT,
+            "defective": self.defective,
+            "category": self.category,
+            "size": list(self.size),
+            "regions": [region.to_dict() for region in self.regions],
+            "anomaly_map": map_path,
+            "mask": mask_path,
+        }

@@ -1,0 +1,157 @@
+"""OneNIP: reconstruct an image's features under the guidance of one normal image of the same product."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from blemish.models.reference import read_onenip
+from blemish.models.refiner import Refiner
+from blemish.models.transformer import (
+    Attention,
+    Encoder,
+    FeedForward,
+    PositionEmbedding,
+    initialise,
+    neighbour_mask,
+)
+from blemish.models.uniad import LearnedQueryDecoder, Reconstruction, error_map, upsample
+
+DecoderName = Literal["dynamic", "static", "uniad"]
+
+
+class BidirectionalLayer(nn.Module):
+    """Prompt attends to target, prompt through the MLP, target attends to prompt (OneNIP §3.2, eq. 3–5)."""
+
+    def __init__(self, width: int, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__()
+        self.prompt_to_target = Attention(width, heads, dropout)
+        self.target_to_prompt = Attention(width, heads, dropout)
+        self.mlp = FeedForward(width, feedforward)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.norm3 = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, prompt: Tensor, target: Tensor, position: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        attended = self.prompt_to_target(prompt + position, target + position, target, mask)
+        prompt = self.norm1(prompt + self.dropout(attended))
+        prompt = self.norm2(prompt + self.dropout(self.mlp(prompt)))
+        attended = self.target_to_prompt(target + position, prompt + position, prompt, mask)
+        return prompt, self.norm3(target + self.dropout(attended))
+
+
+class BidirectionalDecoder(nn.Module):
+    """OneNIP's `dynamic` decoder: both streams updated in turn, then one unmasked attention to the target."""
+
+    def __init__(self, layers: int, width: int, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(BidirectionalLayer(width, heads, feedforward, dropout) for _ in range(layers))
+        self.final_attention = Attention(width, heads, dropout)
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, target: Tensor, prompt: Tensor, position: Tensor, mask: Tensor) -> Tensor:
+        """B×N×D encoded query and encoded prompt → B×N×D."""
+        for layer in self.layers:
+            prompt, target = layer(prompt, target, position, mask)
+        attended = self.final_attention(prompt + position, target + position, target)
+        return self.norm(prompt + self.dropout(attended))  # type: ignore[no-any-return]
+
+
+class OneNIP(nn.Module):
+    """Reconstruction under a prompt, with a refiner on the error.
+
+    Args:
+        channels: C of the features.
+        grid: h, w of the features.
+        width, heads, encoder_layers, decoder_layers, feedforward, dropout: the transformer.
+        neighbour_window: odd size of the masked neighbourhood (h // 2 in the release); 0 masks nothing.
+        stride: pixels a token covers on each axis; maps are stride·h × stride·w.
+        decoder: `dynamic` (the paper's), `static` (UniAD's with the prompt as query) or `uniad` (no prompt); Tab. 4.
+        refiner: whether there is a refiner.
+        refiner_channels: its inner channels.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        grid: tuple[int, int] = (14, 14),
+        width: int = 256,
+        heads: int = 8,
+        encoder_layers: int = 4,
+        decoder_layers: int = 4,
+        feedforward: int = 1024,
+        dropout: float = 0.1,
+        neighbour_window: int = 7,
+        stride: int = 16,
+        decoder: DecoderName = "dynamic",
+        refiner: bool = True,
+        refiner_channels: int = 128,
+    ) -> None:
+        super().__init__()
+        self.grid = grid
+        self.stride = stride
+        self.prompted = decoder != "uniad"
+        self.input_proj = nn.Linear(channels, width)
+        self.output_proj = nn.Linear(width, channels)
+        self.position = PositionEmbedding(grid, width)
+        self.encoder = Encoder(encoder_layers, width, heads, feedforward, dropout)
+        self.decoder: BidirectionalDecoder | LearnedQueryDecoder
+        if decoder == "dynamic":
+            self.decoder = BidirectionalDecoder(decoder_layers, width, heads, feedforward, dropout)
+        else:
+            tokens = grid[0] * grid[1]
+            self.decoder = LearnedQueryDecoder(
+                decoder_layers, tokens, width, heads, feedforward, dropout, learned=decoder == "uniad"
+            )
+        self.refiner = Refiner(channels, refiner_channels) if refiner else None
+        self.register_buffer("mask", neighbour_mask(grid, neighbour_window), persistent=False)
+        initialise(self)
+
+    def encode(self, features: Tensor) -> Tensor:
+        """B×C×h×w features → B×N×D tokens; the same for queries and prompts, so prompts can be encoded once."""
+        tokens = self.input_proj(features.flatten(2).transpose(1, 2))
+        return self.encoder(tokens, self.position(), self.get_buffer("mask"))  # type: ignore[no-any-return]
+
+    def decode(self, query: Tensor, prompt: Tensor) -> Tensor:
+        """B×N×D encoded query and encoded prompt → reconstruction B×C×h×w."""
+        out = self.decoder(query, prompt, self.position(), self.get_buffer("mask"))
+        return self.output_proj(out).transpose(1, 2).unflatten(2, self.grid)  # type: ignore[no-any-return]
+
+    def reconstruct(self, query: Tensor, prompt: Tensor) -> Tensor:
+        """B×C×h×w query and prompt features → reconstruction B×C×h×w."""
+        return self.decode(self.encode(query), self.encode(prompt))
+
+    def refine(self, query: Tensor, reconstruction: Tensor) -> Tensor | None:
+        """Defect probability B×1×(stride·h)×(stride·w), None without a refiner."""
+        if self.refiner is None:
+            return None
+        logits = self.refiner((query - reconstruction).abs())
+        size = (query.shape[-2] * self.stride, query.shape[-1] * self.stride)
+        return upsample(logits, size).sigmoid()
+
+    def forward(self, query: Tensor, prompt: Tensor) -> Reconstruction:
+        """Features of the images to inspect and of their prompts, both B×C×h×w."""
+        reconstruction = self.reconstruct(query, prompt)
+        return Reconstruction(
+            reconstruction, error_map(query, reconstruction, self.stride), self.refine(query, reconstruction)
+        )
+
+    @classmethod
+    def from_reference_state_dict(
+        cls, state: dict[str, Tensor], heads: int = 8, neighbour_window: int = 7
+    ) -> OneNIP:
+        """Build the network that a state dict of the authors' release describes, and load it.
+
+        Layer counts, channels, width and grid come from the shapes; keys may carry `module.` and
+        `reconstruction.` prefixes.
+
+        Raises:
+            ModelError: a key is missing or unknown.
+        """
+        sizes, weights = read_onenip(state)
+        model = cls(**sizes, heads=heads, neighbour_window=neighbour_window)
+        model.load_state_dict(weights)
+        return model.eval()

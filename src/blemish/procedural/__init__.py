@@ -1,0 +1,1 @@
+"""Pictures made of numbers alone: noise, textures, lit shapes, scenes and the demo data set."""

@@ -1,0 +1,1 @@
+"""Defects made from normal images, to train on."""

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from blemish.data import Dataset, Sample
+from blemish.data.layouts.manifest import read_manifest, write_manifest
+from blemish.errors import BlemishError, DataError
+
+ROW = {"path": "a.png", "product": "p", "split": "test", "label": "defective", "defect": "cut", "mask": "a_mask.png"}
+
+
+@pytest.fixture
+def root(tree: Any) -> Path:
+    folder: Path = tree("m/a.png", "m/b.png", "m/c.png", "m/a_mask.png") / "m"
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("x.csv", "path,product,split,label,defect,mask,group\na.png,p,test,defective,cut,a_mask.png,g\n"),
+        ("x.csv", "Group;Mask;Defect;Label;Split;Product;Path\r\ng;a_mask.png;cut;NG;Test;p;./a.png\r\n"),
+        ("x.jsonl", json.dumps({**ROW, "group": "g"}) + "\n\n"),
+        ("x.json", json.dumps({**ROW, "label": 1, "group": "g"})),
+        (
+            "test.jsonl",
+            '{"filename":"a.png","clsname":"p","label":1,"label_name":"cut","maskname":"a_mask.png","group":"g"}',
+        ),
+        ("manifest.csv", "path,product,split,defect,mask,group\na.png,p,test,cut,a_mask.png,g\n"),
+    ],
+)
+def test_ways_to_write_one_row(root: Path, name: str, text: str) -> None:
+    (root / name).write_text(text, encoding="utf-8")
+    expected = Sample(root / "a.png", "p", "test", "defective", "cut", root / "a_mask.png", "g")
+
+    data = Dataset.from_manifest(root / name)
+
+    assert data.samples == (expected,)
+    assert data.problems == ()
+    if name == "manifest.csv":
+        assert Dataset.from_folder(root) == data
+
+
+def test_defaults(root: Path) -> None:
+    (root / "x.csv").write_text("path,defect\na.png,\nb.png,good\nc.png,cut\n")
+
+    listing = read_manifest(root / "x.csv")
+
+    assert not listing.has_split
+    assert [(s.product, s.label, s.defect) for s in listing.samples] == [
+        ("m", "normal", None),
+        ("m", "normal", None),
+        ("m", "defective", "cut"),
+    ]
+
+
+def test_manifests_of_one_folder_share_their_products(root: Path) -> None:
+    (root / "train.jsonl").write_text('{"filename": "a.png", "label": 0, "clsname": "p"}')
+    (root / "test.jsonl").write_text('{"filename": "b.png", "label": 0, "clsname": "p"}')
+
+    data = Dataset.from_folder(root / "train.jsonl", root / "test.jsonl")
+
+    assert [(s.path.name, s.product, s.split) for s in data] == [("a.png", "p", "train"), ("b.png", "p", "test")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("x.csv", "", "lists 0 images"),
+        ("x.csv", "path\nnowhere.png\n", "none of them exists"),
+        ("x.csv", "file\na.png\n", "line 2 names no image"),
+        ("x.csv", "path,label\na.png,maybe\n", "has the label 'maybe'"),
+        ("x.csv", "path,split\na.png,val\n", "has the split 'val'"),
+        ("x.csv", "path,label,defect\na.png,normal,cut\n", "labelled normal and has the defect 'cut'"),
+        ("x.csv", "path,label\na.png,normal\nb.png,bad\na.png,bad\n", "line 4 contradicts line 2"),
+        ("x.csv", "path,split\na.png,train\nb.png,\n", "line 3 has no split, but other rows have"),
+        ("x.csv", "path,split\na.png,\na.png,\nb.png,train\n", "line 2 has no split, but other rows have"),
+        ("x.csv", "path,label\na.png,normal,more,columns\n", "has 4 columns, its header 2"),
+        ("x.csv", 'path\n"a.png\n', "is not CSV"),
+        ("x.jsonl", '{"path": "a.png"}\n[1]\n', "line 2 is not a JSON object"),
+        ("x.jsonl", "path\n", "line 1 is not a JSON object"),
+        ("x.jsonl", "[" * 100_000, "line 1 is not a JSON object"),
+        ("x.csv", "path\nb\0.png\n", "none of them exists"),
+        ("x.csv", f"path\n{'b' * 5000}.png\n", "none of them exists"),
+    ],
+)
+def test_bad_manifests_name_file_and_line(root: Path, name: str, text: str, words: str) -> None:
+    (root / name).write_text(text, encoding="utf-8")
+
+    with pytest.raises(DataError) as caught:
+        Dataset.from_manifest(root / name)
+
+    assert str(root / name) in str(caught.value)
+    assert words in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_missing_files_are_named_and_the_rest_is_kept(root: Path) -> None:
+    (root / "x.csv").write_text("path,mask,split\na.png,lost_mask.png,test\nlost.png,,train\nb.png,,train\n")
+
+    data = Dataset.from_manifest(root / "x.csv")
+
+    assert [(s.path.name, s.mask) for s in data] == [("a.png", None), ("b.png", None)]
+    assert data.samples[0].defective
+    assert {problem.path.name for problem in data.problems} == {"lost_mask.png", "lost.png"}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")))
+)
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_any_content_is_read_or_refused_politely(tmp_path: Path, content: bytes, suffix: str) -> None:
+    file = tmp_path / f"x{suffix}"
+    file.write_bytes(content)
+
+    with pytest.raises(BlemishError, match=r".+"):
+        Dataset.from_manifest(file)
+
+
+NAMES = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="/\\"), min_size=1, max_size=12
+).map(lambda text: f"x{text}x")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.tuples(NAMES, NAMES, st.booleans(), st.booleans(), NAMES), max_size=5),
+    suffix=st.sampled_from([".csv", ".jsonl"]),
+)
+def test_what_is_written_is_read_back(tmp_path: Path, rows: list[Any], suffix: str) -> None:
+    samples = {
+        tmp_path / name: Sample(
+            tmp_path / name,
+            product,
+            "train" if trains else "test",
+            "defective" if defective else "normal",
+            text if defective else None,
+            None,
+            text,
+        )
+        for name, product, trains, defective, text in [*rows, ("x", "p", True, False, "g")]
+    }
+    for path in samples:
+        path.touch()
+
+    Dataset(tuple(samples.values())).write_manifest(tmp_path / f"manifest{suffix}")
+    back = Dataset.from_manifest(tmp_path / f"manifest{suffix}")
+
+    assert set(back) == set(samples.values())
+    assert not list(tmp_path.glob(".manifest*"))
+    for path in samples:
+        path.unlink()
+
+
+@pytest.mark.parametrize("name", ["x.txt", "missing/x.csv"])
+def test_a_manifest_that_cannot_be_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=r"x\."):
+        write_manifest([], tmp_path / name)
+
+
+def test_a_name_that_is_not_unicode_is_refused_and_leaves_the_old_manifest(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("old")
+
+    with pytest.raises(DataError, match="not valid Unicode"):
+        write_manifest([Sample(tmp_path / "a\udcff.png", "p", "train", "normal")], tmp_path / "x.csv")
+
+    assert (tmp_path / "x.csv").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
