@@ -8,7 +8,6 @@ Random World", 2005, section 4.2). With n images the rate comes in steps of 1 / 
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from blemish.errors import ConfigError, ModelError
+from blemish.files import replaced
 from blemish.regions import label
 
 DEFAULT_FALSE_ALARM_RATE = 0.01
@@ -230,17 +230,9 @@ class Calibration(BaseModel):
         return Calibration(products=self.products | {name: self[name].with_rate(rate) for name in names})
 
     def save(self, path: str | Path) -> None:
-        """Write as JSON, atomically."""
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-                file.write(self.model_dump_json(indent=1) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        """Write as JSON, atomically. Raises BlemishError when the file cannot be written."""
+        with replaced(path) as temporary:
+            temporary.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8", newline="\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Calibration:

@@ -45,4 +45,6 @@ class MissingExtraError(BlemishError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs the package '{package}', which is not installed.", f"Run: pip install 'blemish[{extra}]'")
+        super().__init__(
+            f"{purpose} needs the package '{package}', which is not installed.", f"Run: pip install 'blemish[{extra}]'"
+        )

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from blemish.errors import ImageError
+
 SCHEMA_VERSION = 1
 UNKNOWN_PRODUCT = "unknown product"
 
@@ -114,3 +116,16 @@ class Inspection:
             "anomaly_map": map_path,
             "mask": mask_path,
         }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that could not be inspected; the others go on.
+
+    Attributes:
+        source: where the image came from, as the caller named it.
+        error: why.
+    """
+
+    source: str
+    error: ImageError

@@ -159,9 +159,10 @@ def test_what_is_written_is_read_back(tmp_path: Path, rows: list[Any], suffix: s
         path.unlink()
 
 
-@pytest.mark.parametrize("name", ["x.txt", "missing/x.csv"])
+@pytest.mark.parametrize("name", ["x.txt", "a-file/x.csv"])
 def test_a_manifest_that_cannot_be_written(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match=r"x\."):
+    (tmp_path / "a-file").write_text("in the way")
+    with pytest.raises(BlemishError, match=r"x\."):
         write_manifest([], tmp_path / name)
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 import blemish
-from blemish.errors import DataError
+from blemish.errors import BlemishError, DataError
 from blemish.procedural.demo import _photograph, defective_image, make_demo, normal_image
 from blemish.procedural.products import PRODUCTS, Product
 from blemish.procedural.seeding import generator
@@ -81,14 +81,15 @@ def test_images_depend_on_seed_split_and_index(folder: Path) -> None:
 
 
 def test_only_a_demo_data_set_is_overwritten(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="already exists"):
+    with pytest.raises(BlemishError, match="exists already"):
         make_demo(folder)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "holiday.jpg").write_bytes(b"dear")
-    with pytest.raises(DataError, match="will not be overwritten"):
+    with pytest.raises(BlemishError, match="is not replaced"):
         make_demo(tmp_path / "photos", overwrite=True)
     assert (tmp_path / "photos" / "holiday.jpg").exists()
     small = {"train": 1, "test_normal": 0, "test_defective": 0, "size": 64}
+    (tmp_path / "demo").mkdir()
     make_demo(tmp_path / "demo", **small)
     make_demo(tmp_path / "demo", overwrite=True, seed=1, **small)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo", "photos"]
@@ -101,7 +102,7 @@ def test_a_failed_run_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(DataError, match="No space"):
+    with pytest.raises(BlemishError, match="No space"):
         make_demo(tmp_path / "demo", train=1, size=64)
     assert list(tmp_path.iterdir()) == []
 

@@ -17,9 +17,11 @@ from PIL import Image
 
 from blemish.calibration import Calibration, ProductCalibration
 from blemish.data.sample import Sample
+from blemish.errors import BlemishError
 from blemish.evaluation.report import Case, ReportWriter
 from blemish.evaluation.report.writer import MAX_UNREADABLE
-from blemish.evaluation.scorecard import ImageRecord, Scorecard, ScorecardBuilder
+from blemish.evaluation.scorecard import ImageRecord, Scorecard
+from blemish.evaluation.scorecard_builder import ScorecardBuilder
 from blemish.inspection import UNKNOWN_PRODUCT, Inspection
 from blemish.regions import find_regions
 
@@ -243,7 +245,7 @@ def test_no_half_written_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path = tmp_path / "r.html"
     path.write_text("old")
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(BlemishError, match="disk full"):
         ReportWriter(path, "New").finish()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["r.html"]

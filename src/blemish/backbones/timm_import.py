@@ -50,6 +50,6 @@ def _declare_operators() -> None:
     import torch
 
     if _library is None:
-        _library = torch.library.Library("torchvision", "DEF")
+        _library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
         for schema in _SCHEMAS:
             _library.define(schema)

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from numpy.typing import ArrayLike
+from typing import Any
 
 from blemish.data.sample import Label, Sample
-from blemish.errors import BlemishError, DataError
-from blemish.evaluation.metrics import PixelAccumulator, Rate, auroc, average_precision, f1_max
+from blemish.errors import DataError
+from blemish.evaluation.metrics import Rate
+from blemish.files import replaced
 from blemish.inspection import Inspection
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 SCHEMA_VERSION = 1
-UNNAMED_DEFECT = "unnamed"
+UNNAMED_DEFECT = "unnamed"  # defects without a name, where results are by category
 
 # Metrics that need no threshold (attributes of `ProductScore`) and their column heads.
 RANKING_METRICS = {
@@ -139,7 +132,7 @@ class Scorecard:
     """The result of one evaluation.
 
     Attributes:
-        protocol: `honest`, or `paper` (transductive: an image's score depends on the other test images).
+        protocol: `honest`, or `paper (transductive)`: an image's score depends on the other test images.
         products: sorted by name.
         false_alarms, recall: counted over the images of all products together.
         records: every image, in the order in which it was added.
@@ -195,18 +188,10 @@ class Scorecard:
             raise DataError(f"This is not a scorecard ({error!r}).") from error
 
     def save(self, path: str | Path) -> None:
-        """Write JSON, atomically: an existing file is replaced whole or not at all."""
-        target = Path(path)
+        """Write JSON, atomically. Raises BlemishError when the file cannot be written."""
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replaced(path) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Scorecard:
@@ -219,180 +204,3 @@ class Scorecard:
             return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
         except (OSError, ValueError, DataError) as error:
             raise DataError(f"Cannot read the scorecard '{path}': {error}", "Check the path.") from error
-
-    def tables(self) -> list[Table]:
-        """Tables for the terminal, in percent: ranking metrics, verdicts, and recall by defect category."""
-        tables = [_ranking_table(self), _verdict_table(self)]
-        if any(score.recall_by_defect for score in self.products):
-            tables.append(_defect_table(self))
-        return tables
-
-    def to_text(self, width: int = 100) -> str:
-        """The tables as plain text, at most `width` characters wide."""
-        from rich.console import Console
-
-        buffer = StringIO()
-        Console(file=buffer, width=width, color_system=None, legacy_windows=False).print(*self.tables())
-        return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
-
-
-class ScorecardBuilder:
-    """Takes test images in one by one, in any order, and makes the scorecard at the end.
-
-    Holds four bytes per pixel of the anomaly maps and nothing else of the images.
-
-    Args:
-        protocol: name of the protocol that the images are scored under.
-        rates: product → requested and effective false-alarm rate, as far as known.
-    """
-
-    def __init__(self, protocol: str = "honest", rates: Mapping[str, tuple[float, float]] | None = None) -> None:
-        self._protocol = protocol
-        self._rates = dict(rates or {})
-        self._records: list[ImageRecord] = []
-        self._pixels: dict[str, PixelAccumulator] = defaultdict(PixelAccumulator)
-        self._without_mask: Counter[str] = Counter()
-
-    def add(
-        self, record: ImageRecord, anomaly_map: ArrayLike, mask: ArrayLike | None, roi: ArrayLike | None = None
-    ) -> None:
-        """Take one image in; nothing is kept of an image that raises, so that the others can go on.
-
-        Args:
-            record: what is true and what was said.
-            anomaly_map: float32, H×W, finite.
-            mask: bool, H×W, the true defect at the map's size. None: no pixel of a normal image is defective;
-                a defective image counts for its score and verdict only.
-            roi: bool, H×W; pixels outside are ignored. None: all count.
-
-        Raises:
-            BlemishError: a value is not finite, or the sizes of map, mask and region of interest differ.
-        """
-        known = mask is not None or record.label == "normal"
-        try:
-            if not all(map(math.isfinite, (record.score, record.p_value, record.similarity))):
-                raise ValueError("its score, p-value or similarity is not finite")
-            if known:
-                self._pixels[record.product].add(anomaly_map, mask, roi)
-        except ValueError as error:
-            message = f"'{record.source}' cannot be evaluated: {error}."
-            raise BlemishError(message, "Check this image, its mask and the model.") from error
-        self._without_mask[record.product] += not known
-        self._records.append(record)
-
-    def finish(self, meta: Mapping[str, Any] | None = None) -> Scorecard:
-        """The scorecard of everything added so far.
-
-        Raises:
-            MissingExtraError: SciPy, which the confidence intervals need, is not installed.
-        """
-        by_product: dict[str, list[ImageRecord]] = defaultdict(list)
-        for record in self._records:
-            by_product[record.product].append(record)
-        false_alarms, recall = _verdicts(self._records)
-        return Scorecard(
-            protocol=self._protocol,
-            products=tuple(self._score(product, by_product[product]) for product in sorted(by_product)),
-            false_alarms=false_alarms,
-            recall=recall,
-            records=tuple(self._records),
-            meta=dict(meta or {}),
-        )
-
-    def _score(self, product: str, records: list[ImageRecord]) -> ProductScore:
-        scores, labels = [r.score for r in records], [r.label == "defective" for r in records]
-        retrieved = [r.predicted_product == product for r in records if r.predicted_product is not None]
-        false_alarms, recall = _verdicts(records)
-        requested, effective = self._rates.get(product, (None, None))
-        return ProductScore(
-            product=product,
-            normals=labels.count(False),
-            defectives=labels.count(True),
-            without_mask=self._without_mask[product],
-            i_auroc=auroc(scores, labels),
-            i_ap=average_precision(scores, labels),
-            i_f1max=f1_max(scores, labels)[0],
-            **asdict(self._pixels[product].compute()),
-            retrieval_accuracy=sum(retrieved) / len(retrieved) if retrieved else None,
-            false_alarms=false_alarms,
-            recall=recall,
-            requested_rate=requested,
-            effective_rate=effective,
-            recall_by_defect=_recall_by_defect(records),
-        )
-
-
-def _verdicts(records: list[ImageRecord]) -> tuple[Rate | None, Rate | None]:
-    """False alarms among the normal images and recall among the defective ones."""
-    normal = [record.defective for record in records if record.label == "normal"]
-    defective = [record.defective for record in records if record.label == "defective"]
-    return Rate.of(normal), Rate.of(defective)
-
-
-def _recall_by_defect(records: list[ImageRecord]) -> dict[str, Rate]:
-    verdicts: dict[str, list[bool]] = defaultdict(list)
-    for record in records:
-        if record.label == "defective":
-            verdicts[record.defect or UNNAMED_DEFECT].append(record.defective)
-    return {defect: rate for defect in sorted(verdicts) if (rate := Rate.of(verdicts[defect]))}
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
-
-
-def _interval(rate: Rate | None) -> str:
-    return f"{_percent(rate.value)} ({_percent(rate.low)}–{_percent(rate.high)})" if rate else "–"
-
-
-def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE, collapse_padding=True)
-    table.caption_justify = "left"
-    for index, column in enumerate(zip(heads, *rows, strict=True)):
-        if index < text_columns:
-            table.add_column(column[0], overflow="fold")
-        else:
-            table.add_column(column[0], justify="right", min_width=max(map(len, " ".join(column).split())))
-    for row in rows:
-        # A product may be called "[red]"; only a Text keeps rich from reading that as markup.
-        table.add_row(*map(Text, row))
-    return table
-
-
-def _ranking_table(card: Scorecard) -> Table:
-    rows = [[score.product, *(_percent(getattr(score, name)) for name in RANKING_METRICS)] for score in card.products]
-    rows.append(["mean", *(_percent(card.mean(name)) for name in RANKING_METRICS)])
-    table = _table(f"Metrics in percent, protocol {card.protocol}", ["product", *RANKING_METRICS.values()], rows)
-    if without_mask := sum(score.without_mask for score in card.products):
-        table.caption = f"Defective images without a mask, not in the pixel metrics: {without_mask}.\n"
-    return table
-
-
-def _verdict_table(card: Scorecard) -> Table:
-    def row(name: str, counted: ProductScore | Scorecard, *rates: float | None) -> list[str]:
-        false_alarms, recall = counted.false_alarms, counted.recall
-        rejected = f"{false_alarms.count}/{false_alarms.total}" if false_alarms else "–"
-        escaped = f"{recall.complement}/{recall.total}" if recall else "–"
-        return [name, rejected, _interval(false_alarms), escaped, _interval(recall), *map(_percent, rates)]
-
-    heads = ["product", "normal\nrejected", "false-\nalarm\nrate", "defective\nescaped", "recall"]
-    rows = [row(s.product, s, s.requested_rate, s.effective_rate, s.retrieval_accuracy) for s in card.products]
-    rows.append([*row("all images", card), "", "", ""])
-    retrieval, false_alarms, recall = (_percent(card.mean(metric)) for metric in METRICS[len(RANKING_METRICS) :])
-    rows.append(["mean", "", false_alarms, "", recall, "", "", retrieval])
-    title = "Verdicts at the chosen threshold, in percent (95 % interval)"
-    return _table(title, [*heads, "rate\nasked", "rate\nkept", "prompt\nfound"], rows)
-
-
-def _defect_table(card: Scorecard) -> Table:
-    rows = [
-        [score.product, defect, f"{rate.count}/{rate.total}", _interval(rate)]
-        for score in card.products
-        for defect, rate in score.recall_by_defect.items()
-    ]
-    heads = ["product", "defect", "caught", "recall"]
-    return _table("Recall by defect, in percent (95 % interval)", heads, rows, text_columns=2)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
+import torch
 from torch import Tensor, nn
 
+from blemish.backbones.layout import FeatureLayout
+from blemish.config import DecoderName
 from blemish.models.reference import read_onenip
 from blemish.models.refiner import Refiner
 from blemish.models.transformer import (
@@ -17,8 +18,6 @@ from blemish.models.transformer import (
     neighbour_mask,
 )
 from blemish.models.uniad import LearnedQueryDecoder, Reconstruction, error_map, upsample
-
-DecoderName = Literal["dynamic", "static", "uniad"]
 
 
 class BidirectionalLayer(nn.Module):
@@ -72,6 +71,9 @@ class OneNIP(nn.Module):
         decoder: `dynamic` (the paper's), `static` (UniAD's with the prompt as query) or `uniad` (no prompt); Tab. 4.
         refiner: whether there is a refiner.
         refiner_channels: its inner channels.
+        refiner_bottleneck: channels of a 1×1 convolution in front of it; 0: none (the paper).
+        refiner_sees_features: its input is the error and the query's features, not the error alone.
+        layout: how tokens unfold into cells for error map and refiner; None: one cell per token (the paper).
     """
 
     def __init__(
@@ -89,9 +91,14 @@ class OneNIP(nn.Module):
         decoder: DecoderName = "dynamic",
         refiner: bool = True,
         refiner_channels: int = 128,
+        refiner_bottleneck: int = 0,
+        refiner_sees_features: bool = False,
+        layout: FeatureLayout | None = None,
     ) -> None:
         super().__init__()
         self.grid = grid
+        self.layout = layout
+        self.refiner_sees_features = refiner_sees_features
         self.stride = stride
         self.prompted = decoder != "uniad"
         self.input_proj = nn.Linear(channels, width)
@@ -106,7 +113,13 @@ class OneNIP(nn.Module):
             self.decoder = LearnedQueryDecoder(
                 decoder_layers, tokens, width, heads, feedforward, dropout, learned=decoder == "uniad"
             )
-        self.refiner = Refiner(channels, refiner_channels) if refiner else None
+        cells = channels if layout is None else layout.cell_channels
+        detail = 1 if layout is None else layout.detail
+        self.refiner = (
+            Refiner(cells * (1 + refiner_sees_features), refiner_channels, refiner_bottleneck, upsamplings=3 - detail)
+            if refiner
+            else None
+        )
         self.register_buffer("mask", neighbour_mask(grid, neighbour_window), persistent=False)
         initialise(self)
 
@@ -124,25 +137,48 @@ class OneNIP(nn.Module):
         """B×C×h×w query and prompt features → reconstruction B×C×h×w."""
         return self.decode(self.encode(query), self.encode(prompt))
 
-    def refine(self, query: Tensor, reconstruction: Tensor) -> Tensor | None:
-        """Defect probability B×1×(stride·h)×(stride·w), None without a refiner."""
-        if self.refiner is None:
-            return None
-        logits = self.refiner((query - reconstruction).abs())
+    def unfold(self, tokens: Tensor) -> Tensor:
+        """Tokens B×C×h×w → cells, B×C'×(detail·h)×(detail·w)."""
+        return tokens if self.layout is None else self.layout.unfold(tokens)
+
+    def refine(self, query: Tensor, reconstruction: Tensor) -> Tensor:
+        """The refiner's logits at a quarter of the input size, B×1×(stride·h/4)×(stride·w/4)."""
+        assert self.refiner is not None
+        cells = self.unfold((query - reconstruction).abs())
+        if self.refiner_sees_features:
+            cells = torch.cat([cells, self.unfold(query)], dim=1)
+        return self.refiner(cells)  # type: ignore[no-any-return]
+
+    def maps(self, query: Tensor, reconstruction: Tensor) -> Reconstruction:
+        """Both maps at input size."""
         size = (query.shape[-2] * self.stride, query.shape[-1] * self.stride)
-        return upsample(logits, size).sigmoid()
+        return Reconstruction(
+            reconstruction,
+            error_map(self.unfold(query - reconstruction), size),
+            None if self.refiner is None else upsample(self.refine(query, reconstruction), size).sigmoid(),
+        )
 
     def forward(self, query: Tensor, prompt: Tensor) -> Reconstruction:
         """Features of the images to inspect and of their prompts, both B×C×h×w."""
-        reconstruction = self.reconstruct(query, prompt)
-        return Reconstruction(
-            reconstruction, error_map(query, reconstruction, self.stride), self.refine(query, reconstruction)
-        )
+        return self.maps(query, self.reconstruct(query, prompt))
+
+    @torch.no_grad()
+    def start_from_principal_components(self, features: Tensor) -> None:
+        """Set both projections so that a token passes through its `width` first principal components.
+
+        Args:
+            features: B×C×h×w training features, standardised.
+        """
+        rows = features.permute(0, 2, 3, 1).flatten(0, 2).double()
+        values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
+        width = min(self.input_proj.out_features, len(values))
+        scale = values[-width:].clamp(min=1e-8).sqrt()
+        vectors = vectors[:, -width:]
+        self.input_proj.weight[:width] = (vectors / scale).T.to(self.input_proj.weight)
+        self.output_proj.weight[:, :width] = (vectors * scale).to(self.output_proj.weight)
 
     @classmethod
-    def from_reference_state_dict(
-        cls, state: dict[str, Tensor], heads: int = 8, neighbour_window: int = 7
-    ) -> OneNIP:
+    def from_reference_state_dict(cls, state: dict[str, Tensor], heads: int = 8, neighbour_window: int = 7) -> OneNIP:
         """Build the network that a state dict of the authors' release describes, and load it.
 
         Layer counts, channels, width and grid come from the shapes; keys may carry `module.` and

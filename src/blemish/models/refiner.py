@@ -11,23 +11,28 @@ class Refiner(nn.Module):
     Args:
         channels: channels of the input.
         hidden: channels inside.
+        bottleneck: channels of a 1×1 convolution before the first block, which cuts its cost; 0: none (the paper).
+        upsamplings: blocks that double the resolution: 2 (the paper) or, for input at stride 8, only the first.
     """
 
-    def __init__(self, channels: int, hidden: int = 128) -> None:
+    def __init__(self, channels: int, hidden: int = 128, bottleneck: int = 0, upsamplings: int = 2) -> None:
         super().__init__()
-        self.block1 = _block(channels, hidden)
-        self.block2 = _block(hidden, hidden)
+        self.bottleneck = (
+            nn.Sequential(nn.Conv2d(channels, bottleneck, 1, bias=False), nn.BatchNorm2d(bottleneck), nn.ReLU())
+            if bottleneck
+            else nn.Identity()
+        )
+        self.block1 = _block(bottleneck or channels, hidden, upsample=True)
+        self.block2 = _block(hidden, hidden, upsample=upsamplings == 2)
         self.predictor = nn.Conv2d(hidden, 1, 1)
 
     def forward(self, error: Tensor) -> Tensor:
-        """B×C×h×w, |f − f̂| → B×1×4h×4w logits."""
-        return self.predictor(self.block2(self.block1(error)))  # type: ignore[no-any-return]
+        """B×C×h×w, |f − f̂| → B×1×2ᵘh×2ᵘw logits, u upsamplings."""
+        return self.predictor(self.block2(self.block1(self.bottleneck(error))))  # type: ignore[no-any-return]
 
 
-def _block(channels: int, hidden: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels, hidden, 3, padding=1, bias=False),
-        nn.BatchNorm2d(hidden),
-        nn.ReLU(),
-        nn.ConvTranspose2d(hidden, hidden, 2, stride=2),
-    )
+def _block(channels: int, hidden: int, *, upsample: bool) -> nn.Sequential:
+    layers = [nn.Conv2d(channels, hidden, 3, padding=1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU()]
+    if upsample:
+        layers.append(nn.ConvTranspose2d(hidden, hidden, 2, stride=2))
+    return nn.Sequential(*layers)

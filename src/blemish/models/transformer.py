@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from blemish.errors import ConfigError
+
 
 class Attention(nn.Module):
     """Multi-head attention with separate sources for query, key and value.
@@ -87,7 +89,10 @@ def neighbour_mask(grid: tuple[int, int], window: int) -> Tensor:
     columns = torch.arange(width).repeat(height)
     near = ((rows[:, None] - rows).abs() <= window // 2) & ((columns[:, None] - columns).abs() <= window // 2)
     if near.all(dim=1).any():
-        raise ValueError(f"a neighbour window of {window} leaves some tokens of a {height}×{width} grid nothing to see")
+        raise ConfigError(
+            f"A neighbour window of {window} leaves some tokens of a {height}×{width} grid nothing to see.",
+            "Choose a smaller window.",
+        )
     return torch.zeros(near.shape).masked_fill(near, float("-inf"))
 
 

@@ -34,10 +34,9 @@ class Reconstruction:
     refiner_map: Tensor | None = None
 
 
-def error_map(features: Tensor, reconstruction: Tensor, stride: int) -> Tensor:
-    """L2 norm over channels of the reconstruction error, upsampled bilinearly by `stride` (align_corners=True)."""
-    error = (features - reconstruction).norm(dim=1, keepdim=True)
-    return upsample(error, (features.shape[-2] * stride, features.shape[-1] * stride))
+def error_map(error: Tensor, size: tuple[int, int]) -> Tensor:
+    """B×C×h×w reconstruction error → its L2 norm over channels, upsampled: B×1×`size`."""
+    return upsample(error.norm(dim=1, keepdim=True), size)
 
 
 def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -59,7 +58,9 @@ class LearnedQueryLayer(nn.Module):
         self.norm3 = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, previous: Tensor, encoded: Tensor, query: Tensor | None, position: Tensor, mask: Tensor) -> Tensor:
+    def forward(
+        self, previous: Tensor, encoded: Tensor, query: Tensor | None, position: Tensor, mask: Tensor
+    ) -> Tensor:
         start = self.query if self.query is not None else query
         assert start is not None
         start = start.expand(len(encoded), -1, -1)
@@ -134,12 +135,11 @@ class UniAD(nn.Module):
     def forward(self, query: Tensor) -> Reconstruction:
         """B×C×h×w features of the images to inspect; `refiner_map` is None."""
         reconstruction = self.reconstruct(query)
-        return Reconstruction(reconstruction, error_map(query, reconstruction, self.stride))
+        size = (query.shape[-2] * self.stride, query.shape[-1] * self.stride)
+        return Reconstruction(reconstruction, error_map(query - reconstruction, size))
 
     @classmethod
-    def from_reference_state_dict(
-        cls, state: dict[str, Tensor], heads: int = 8, neighbour_window: int = 7
-    ) -> UniAD:
+    def from_reference_state_dict(cls, state: dict[str, Tensor], heads: int = 8, neighbour_window: int = 7) -> UniAD:
         """Build the network that a state dict of the authors' release describes, and load it.
 
         Layer counts, channels, width and grid come from the shapes; keys may carry `module.` and

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from blemish.errors import DataError
+from blemish.files import replaced_folder, write_json
 from blemish.procedural.noise import coordinates
 from blemish.procedural.palette import Colours, to_pixels
 from blemish.procedural.products import PRODUCTS, Flaw, Product
@@ -46,16 +43,13 @@ def make_demo(
         overwrite: replace an earlier demo data set.
 
     Raises:
-        DataError: `folder` cannot be written, or exists without `overwrite` set, or is no demo data set.
+        DataError: the images would be too small.
+        BlemishError: `folder` cannot be written, or exists without `overwrite` set, or is no demo data set.
     """
     if size < 64:
         raise DataError(f"Demo images of {size} px are too small.", "Choose 64 px or more.")
-    folder = Path(folder)
-    _check_target(folder, overwrite)
-    beside = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    parameters = {"seed": seed, "train": train, "test_normal": test_normal, "test_defective": test_defective}
+    with replaced_folder(folder, overwrite=overwrite, marker=MARKER) as beside:
         for product in PRODUCTS:
             home = beside / product.name
             for index in range(train):
@@ -64,18 +58,7 @@ def make_demo(
                 _save(normal_image(product, size, seed, "test", index), home / "test" / "good", index)
             for index in range(test_defective):
                 _save_defective(product, size, seed, index, home)
-        parameters = {"seed": seed, "train": train, "test_normal": test_normal, "test_defective": test_defective}
-        (beside / MARKER).write_text(json.dumps(parameters | {"size": size}) + "\n", encoding="utf-8")
-        beside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(beside, folder)
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"{folder} cannot be written: {reason}.", "Free some space or name another folder.") from error
-    finally:
-        if beside is not None:
-            shutil.rmtree(beside, ignore_errors=True)
+        write_json(beside / MARKER, parameters | {"size": size})
 
 
 def normal_image(product: Product, size: int, seed: int, split: str, index: int) -> NDArray[np.uint8]:
@@ -140,12 +123,3 @@ def _save_defective(product: Product, size: int, seed: int, index: int, folder: 
 def _save(pixels: NDArray[np.uint8], folder: Path, index: int, suffix: str = "") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(folder / f"{index:03d}{suffix}.png", compress_level=1)
-
-
-def _check_target(folder: Path, overwrite: bool) -> None:
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    if not overwrite:
-        raise DataError(f"{folder} already exists.", "Name another folder, or overwrite it.")
-    if not (folder / MARKER).is_file():
-        raise DataError(f"{folder} is not a demo data set and will not be overwritten.", "Name another folder.")

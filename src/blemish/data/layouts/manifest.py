@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from blemish.data.layouts.table import JSON_SUFFIXES, TABLE_SUFFIXES, Row, read_
 from blemish.data.problem import Problem
 from blemish.data.sample import Label, Sample, Split
 from blemish.errors import DataError
+from blemish.files import replaced
 
 COLUMNS = ("path", "product", "split", "label", "defect", "mask", "group")
 _ALIASES = {
@@ -145,7 +145,8 @@ def write_manifest(samples: Iterable[Sample], file: Path) -> None:
     Paths are written relative to the manifest where that is possible. The file appears whole or not at all.
 
     Raises:
-        DataError: the suffix is no manifest's, or the file cannot be written.
+        DataError: the suffix is no manifest's, or a file name is not valid Unicode.
+        BlemishError: the file cannot be written.
     """
     if file.suffix.lower() not in TABLE_SUFFIXES:
         raise DataError(f"{file} is no manifest name.", "End it in .csv or .jsonl.")
@@ -170,12 +171,12 @@ def write_manifest(samples: Iterable[Sample], file: Path) -> None:
         writer.writeheader()
         writer.writerows(rows)
     try:
-        _replace(file, buffer.getvalue().encode("utf-8"))
+        content = buffer.getvalue().encode("utf-8")
     except UnicodeEncodeError as error:
         name = error.object[max(error.start - 40, 0) : error.end].encode("ascii", "backslashreplace").decode()
         raise DataError(f"A file name is not valid Unicode: …{name}.", "Rename the file.") from error
-    except OSError as error:
-        raise DataError(f"{file} cannot be written: {error.strerror or error}.", "Choose another place.") from error
+    with replaced(file) as temporary:
+        temporary.write_bytes(content)
 
 
 def _relative(path: Path, base: Path) -> str:
@@ -183,16 +184,3 @@ def _relative(path: Path, base: Path) -> str:
         return Path(os.path.relpath(path, base)).as_posix()
     except ValueError:  # another drive
         return path.as_posix()
-
-
-def _replace(file: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{file.name[:40]}.", dir=file.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Literal
@@ -31,7 +32,8 @@ class Case:
 
     Attributes:
         inspection: what Blemish found.
-        image: the picture, any mode with 8 bits per channel, any size.
+        image: the picture, any mode with 8 bits per channel, any size; or what reads it, called only for the few
+            cases that a report shows.
         product: its true product; None: take the inspection's.
         label: the truth, None when it is not known.
         defect: name of the true defect category.
@@ -39,7 +41,7 @@ class Case:
     """
 
     inspection: Inspection
-    image: Image.Image
+    image: Image.Image | Callable[[], Image.Image]
     product: str | None = None
     label: Label | None = None
     defect: str | None = None
@@ -47,7 +49,11 @@ class Case:
 
     @classmethod
     def of(
-        cls, sample: Sample, inspection: Inspection, image: Image.Image, truth: NDArray[np.bool_] | None = None
+        cls,
+        sample: Sample,
+        inspection: Inspection,
+        image: Image.Image | Callable[[], Image.Image],
+        truth: NDArray[np.bool_] | None = None,
     ) -> Case:
         """Pair a sample with its inspection and picture."""
         return cls(inspection, image, sample.product, sample.label, sample.defect, truth)
@@ -108,8 +114,9 @@ class Card:
     def of(cls, case: Case, serial: int, side: int, pixel_threshold: float | None) -> Card:
         """Encode a case; `side` is the longer side of the thumbnail in pixels."""
         inspection = case.inspection
-        scale = side / max(case.image.size)
-        size = (max(1, round(case.image.width * scale)), max(1, round(case.image.height * scale)))
+        image = case.image() if callable(case.image) else case.image
+        scale = side / max(image.size)
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         fit = np.array(size) / inspection.size
         return cls(
             serial=serial,
@@ -123,7 +130,7 @@ class Card:
             score=float(inspection.score),
             p_value=float(inspection.p_value),
             similarity=float(inspection.similarity),
-            photo=_jpeg(case.image, size),
+            photo=_jpeg(image, size),
             heat=_heat_png(inspection.anomaly_map, pixel_threshold) if inspection.known else None,
             size=size,
             original_size=inspection.size,

@@ -16,9 +16,12 @@ from blemish.inspection import UNKNOWN_PRODUCT
 
 PROTOCOLS = {
     "honest": "Nothing of the test images touched the model, its thresholds or the choice of a checkpoint.",
-    "paper": "Transductive, as the papers' authors evaluate: an image's score depends on the other test images. "
-    "For comparison with published figures only.",
+    "paper (transductive)": "As the papers' authors evaluate: an image's score depends on the other test images. "
+    "For comparison with published figures only. Verdicts are the model's own and not of this protocol.",
 }
+
+_LISTED = 12
+"""Longer lists among the details of a run are counted."""
 
 
 def tiles(facts: Iterable[tuple[str, str, str]]) -> str:
@@ -189,4 +192,6 @@ def _short_percent(rate: float) -> str:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, list) and len(value) > _LISTED:
+        return counted(len(value), "entry", "entries")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

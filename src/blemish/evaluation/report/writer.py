@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from blemish.evaluation.report.gallery import Gallery
 from blemish.evaluation.report.page import Report
 from blemish.evaluation.report.tally import Tally, tallies_of
 from blemish.evaluation.scorecard import Scorecard
+from blemish.files import replaced
 
 MAX_UNREADABLE = 500
 """Unreadable files that are listed by name; the others are counted."""
@@ -71,6 +71,9 @@ class ReportWriter:
         """Write the file, atomically, and return its path.
 
         With a scorecard its records give the charts, so that a saved evaluation can be shown without its images.
+
+        Raises:
+            BlemishError: the file cannot be written.
         """
         report = Report(
             title=self._title,
@@ -82,14 +85,6 @@ class ReportWriter:
             scorecard=scorecard,
             details={**(scorecard.meta if scorecard else {}), **self._details},
         )
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
-        try:
-            with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-                file.writelines(report.render())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replaced(self._path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(report.render())
         return self._path

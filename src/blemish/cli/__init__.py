@@ -1,0 +1,1 @@
+"""The command line: `blemish VERB MODEL INPUT`, one file per verb."""

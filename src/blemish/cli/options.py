@@ -1,0 +1,78 @@
+"""Arguments and options that several verbs share."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class SplitRule(str, Enum):
+    group = "group"
+    image = "image"
+
+
+class Engine(str, Enum):
+    torch = "torch"
+
+
+class Protocol(str, Enum):
+    honest = "honest"
+    paper = "paper"
+
+
+class Preset(str, Enum):
+    fast = "fast"
+    accurate = "accurate"
+    paper = "paper"
+
+
+class Precision(str, Enum):
+    full = "32-true"
+    bf16 = "bf16-mixed"
+
+
+RUNTIME, DATA = "Runtime", "Data"
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Model folder, or id on the Hugging Face Hub.", show_default=False)
+]
+Data = Annotated[
+    list[Path],
+    typer.Argument(metavar="DATA...", help="Folders in any known layout, or CSV/JSONL manifests.", show_default=False),
+]
+Split = Annotated[
+    SplitRule,
+    typer.Option(help="Split for data without one: 'group' keeps shots of one part together.", rich_help_panel=DATA),
+]
+RuntimeEngine = Annotated[Engine, typer.Option("--engine", help="What runs the network.", rich_help_panel=RUNTIME)]
+Device = Annotated[
+    str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.", rich_help_panel=RUNTIME, show_default=True)
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.", rich_help_panel=RUNTIME)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+FalseAlarmRate = Annotated[
+    float | None,
+    typer.Option(
+        metavar="RATE",
+        help="Share of normal images that may be called defective, such as 0.01.",
+        show_default=False,
+    ),
+]
+Product = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="What the images show; otherwise the model finds out.", show_default=False),
+]
+Roi = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PRODUCT=MASK",
+        help="Image that is white where defects of a product count; repeatable. The product's name may be left out "
+        "where only one is meant.",
+        rich_help_panel=DATA,
+        show_default=False,
+    ),
+]

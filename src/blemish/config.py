@@ -1,0 +1,223 @@
+"""Everything that can be set, validated at the door and written beside the weights.
+
+A preset is a named value of these models, not a code path: `TrainConfig.preset("fast", seed=3)`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from blemish.errors import ConfigError
+
+PresetName = Literal["paper", "fast", "accurate"]
+DecoderName = Literal["dynamic", "static", "uniad"]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BackboneConfig(_Config):
+    """The frozen feature extractor.
+
+    Attributes:
+        name: `embedded`, or `timm:<model>`.
+        weights: safetensors file for a timm model; None fetches that model's own weights from its hub.
+        levels: indices of the model's feature levels; None takes the rule of `blemish.backbones`: strides 4, 8, 16.
+    """
+
+    name: str = Field(default="embedded", pattern=r"^(embedded|timm:.+)$")
+    weights: Path | None = None
+    levels: tuple[int, ...] | None = None
+
+
+class ModelConfig(_Config):
+    """The network (OneNIP §3; the release's constants are the defaults).
+
+    Attributes:
+        size: side of the square input in pixels, a multiple of 16.
+        detail: 1: every level is resized to one cell per token (the paper). 2: finer levels keep 2×2 cells per
+            token, so that error map and refiner see twice the resolution.
+        standardise: features to mean 0 and standard deviation 1 per channel over the training images.
+        principal_start: input and output projection start as the features' principal components.
+        neighbour_window: odd size of the masked neighbourhood; None: half the grid, as in the release.
+        decoder: `dynamic` is OneNIP's, `static` and `uniad` are the ablations of Tab. 4.
+        refiner: whether there is a refiner.
+        refiner_bottleneck: channels of a 1×1 convolution before the refiner; 0: none (the paper).
+        refiner_sees_features: the refiner's input is the error and the features themselves, not the error alone.
+    """
+
+    size: int = Field(default=224, ge=64, le=1024, multiple_of=16)
+    detail: Literal[1, 2] = 1
+    standardise: bool = False
+    principal_start: bool = False
+    width: int = Field(default=256, ge=16, multiple_of=2)
+    heads: int = Field(default=8, ge=1)
+    encoder_layers: int = Field(default=4, ge=1)
+    decoder_layers: int = Field(default=4, ge=1)
+    feedforward: int = Field(default=1024, ge=16)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    neighbour_window: int | None = Field(default=None, ge=0)
+    decoder: DecoderName = "dynamic"
+    refiner: bool = True
+    refiner_channels: int = Field(default=128, ge=8)
+    refiner_bottleneck: int = Field(default=0, ge=0)
+    refiner_sees_features: bool = False
+
+    @property
+    def grid(self) -> int:
+        """Tokens per side."""
+        return self.size // 16
+
+    @property
+    def window(self) -> int:
+        """Size of the masked neighbourhood."""
+        return self.grid // 2 if self.neighbour_window is None else self.neighbour_window
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelConfig:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.window // 2 * 2 + 1 >= self.grid:
+            raise ValueError(f"a neighbour window of {self.window} hides all of a {self.grid}×{self.grid} grid")
+        return self
+
+
+class PseudoAnomalyShares(_Config):
+    """Shares of the pseudo-anomalies; the rest are OneNIP's CutPaste and Perlin pastes, half and half.
+
+    Attributes:
+        self_paste: the image's own texture from elsewhere through a soft mask.
+        photometric: local darkening, brightening and stains.
+        warp: small local displacements.
+        blur: local blur.
+        minimum_change: draws that change fewer grey levels on average inside the mask are drawn again.
+        textures: folder of texture images for the Perlin pastes; None: procedural textures.
+    """
+
+    self_paste: float = Field(default=0, ge=0, le=1)
+    photometric: float = Field(default=0, ge=0, le=1)
+    warp: float = Field(default=0, ge=0, le=1)
+    blur: float = Field(default=0, ge=0, le=1)
+    minimum_change: float = Field(default=0, ge=0)
+    textures: Path | None = None
+
+
+class TrainConfig(_Config):
+    """How a model is trained (OneNIP §3 and its release).
+
+    Attributes:
+        preset: the preset these values started from.
+        restoration: whether pseudo-anomalous images are restored to their clean features (L_res).
+        refiner_weight: λ; 0 trains no refiner.
+        mean_over_streams: the release's ½(L_rec + L_res) and mean Dice over both streams; else their sums.
+        dice: `paper` omits the factor 2 in the numerator, as the release does; `standard` has it.
+        jitter: scale of the feature noise on the network's inputs (release: 20); 0: none.
+        prompts: `random`: a training image of the product, drawn anew for each sample; `fixed`: always the stored one.
+        steps: optimiser steps; None: `epochs` decides.
+        epochs: passes over the training images.
+        balance: exponent e of product weights: an image of a product with n images is drawn with weight n^-e.
+        schedule: `step`: learning rate × 0.1 after four fifths; `cosine`: 50 steps of warm-up, then cosine to 2 %.
+        pool: pseudo-anomalous versions of each training image that are made ahead; 0: a fresh one for every draw.
+        refresh: share of that pool that is made anew over one training.
+        hold_out: share of the normal training images kept for calibration, whole groups at a time.
+        precision: as Lightning Fabric names it.
+        checkpoint_minutes: a checkpoint is written this often.
+    """
+
+    preset: PresetName = "paper"
+    backbone: BackboneConfig = BackboneConfig()
+    model: ModelConfig = ModelConfig()
+    pseudo_anomalies: PseudoAnomalyShares = PseudoAnomalyShares()
+    restoration: bool = True
+    refiner_weight: float = Field(default=0.5, ge=0)
+    mean_over_streams: bool = True
+    dice: Literal["paper", "standard"] = "paper"
+    jitter: float = Field(default=20, ge=0)
+    prompts: Literal["random", "fixed"] = "random"
+    batch: int = Field(default=64, ge=2)
+    steps: int | None = Field(default=None, ge=1)
+    epochs: int = Field(default=1000, ge=1)
+    balance: float = Field(default=0, ge=0, le=1)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    clip: float = Field(default=0.1, gt=0)
+    schedule: Literal["step", "cosine"] = "step"
+    pool: int = Field(default=0, ge=0)
+    refresh: float = Field(default=0, ge=0)
+    hold_out: float = Field(default=0.15, gt=0, lt=1)
+    false_alarm_rate: float = Field(default=0.01, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    checkpoint_minutes: float = Field(default=3, gt=0)
+
+    @classmethod
+    def of(cls, preset: PresetName = "fast", **changes: Any) -> TrainConfig:
+        """A preset with changes; nested models are changed with dictionaries, `model={"width": 64}`.
+
+        Raises:
+            ConfigError: a value is unknown or out of range.
+        """
+        if preset not in _PRESETS:
+            raise ConfigError(f"There is no preset '{preset}'.", f"Choose one of {', '.join(_PRESETS)}.")
+        return cls.parse(_merged({**_PRESETS[preset], "preset": preset}, changes))
+
+    @classmethod
+    def parse(cls, data: dict[str, Any]) -> TrainConfig:
+        """Validate plain data. Raises ConfigError."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise ConfigError(f"Configuration{f' value {place}' if place else ''}: {first['msg']}.") from None
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            value = _merged(merged[key], value)
+        merged[key] = value
+    return merged
+
+
+_FAST: dict[str, Any] = {
+    "model": {
+        "detail": 2,
+        "standardise": True,
+        "principal_start": True,
+        "width": 128,
+        "heads": 4,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "feedforward": 512,
+        "dropout": 0.0,
+        "refiner_channels": 64,
+        "refiner_bottleneck": 128,
+    },
+    "pseudo_anomalies": {
+        "self_paste": 0.15,
+        "photometric": 0.125,
+        "warp": 0.05,
+        "blur": 0.025,
+        "minimum_change": 4,
+    },
+    "refiner_weight": 1.0,
+    "dice": "standard",
+    "batch": 16,
+    "steps": 300,
+    "balance": 0.5,
+    "learning_rate": 1e-3,
+    "clip": 1.0,
+    "schedule": "cosine",
+    "pool": 2,
+}
+_PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {"backbone": {"name": "timm:tf_efficientnet_b4.aa_in1k", "levels": (0, 1, 2, 3)}},
+    "fast": _FAST,
+    "accurate": {**_FAST, "model": {**_FAST["model"], "width": 256, "heads": 8}, "steps": 4000, "pool": 4, "refresh": 2},
+}

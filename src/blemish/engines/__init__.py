@@ -1,0 +1,1 @@
+"""One file per runtime: images in, maps out."""

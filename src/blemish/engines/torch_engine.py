@@ -1,0 +1,112 @@
+"""The PyTorch engine: the trained network itself, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from blemish.backbones.backbone import Backbone, build_backbone
+from blemish.config import BackboneConfig, ModelConfig
+from blemish.engines.engine import EngineMaps
+from blemish.errors import ConfigError, ModelError
+from blemish.models.prompted import PromptedNetwork
+
+WEIGHTS, PROMPTS, BACKBONE = "model.safetensors", "prompts.safetensors", "backbone.safetensors"
+
+
+class TorchEngine:
+    """Runs a `PromptedNetwork`.
+
+    Args:
+        network: trained, with its prompts set.
+        device: `auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1` …
+    """
+
+    def __init__(self, network: PromptedNetwork, device: str = "auto") -> None:
+        self.device = pick_device(device)
+        self.network = network.eval().to(self.device)
+        self.network.encode_prompts()
+
+    @torch.inference_mode()
+    def run(self, images: NDArray[np.uint8], product: int | None = None) -> EngineMaps:
+        """See `Engine.run`."""
+        maps = self.network(torch.from_numpy(images).to(self.device), product)
+        refined = maps.refiner_map
+        return EngineMaps(
+            maps.similarities.float().cpu().numpy(),
+            maps.products.cpu().numpy(),
+            maps.reconstruction_map.float().cpu().numpy(),
+            None if refined is None else refined.float().cpu().numpy(),
+        )
+
+    def save(self, folder: Path, backbone: BackboneConfig) -> None:
+        """Write weights and prompts to a folder, and the backbone's weights unless they ship with the package."""
+        from safetensors.torch import save_file
+
+        state = {name: _plain(value) for name, value in self.network.state_dict().items()}
+        network = {name: value for name, value in state.items() if not name.startswith(("backbone.", "prompts"))}
+        save_file(network, folder / WEIGHTS)
+        save_file({"prompts": state["prompts"]}, folder / PROMPTS)
+        if backbone.name != "embedded":
+            save_file(_plain_state(self.network.backbone), folder / BACKBONE)
+
+    @classmethod
+    def load(
+        cls, folder: Path, backbone: BackboneConfig, model: ModelConfig, products: int, device: str = "auto"
+    ) -> TorchEngine:
+        """Read what `save` wrote.
+
+        Raises:
+            ModelError: a file is missing, damaged or of another model.
+        """
+        extractor: Backbone = build_backbone(backbone, model.size)
+        if backbone.name != "embedded":
+            _load(extractor, _read(folder / BACKBONE), folder / BACKBONE)
+        network = PromptedNetwork(extractor, model, products)
+        state = {**_read(folder / WEIGHTS), **_read(folder / PROMPTS)}
+        own = {f"backbone.{name}": value for name, value in extractor.state_dict().items()}
+        _load(network, {**state, **own}, folder / WEIGHTS)
+        return cls(network, device)
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` or a torch device name to a device that is there. Raises ConfigError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"There is no device '{name}' here: {error}.", "Choose auto, cpu or cuda.") from None
+    return device
+
+
+def _plain(value: Tensor) -> Tensor:
+    return value.detach().cpu().contiguous()
+
+
+def _plain_state(module: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: _plain(value) for name, value in module.state_dict().items()}
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise ModelError(f"{path.parent} has no {path.name}.", "Is the model folder complete?")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ModelError(f"{path} is damaged: {error}.", "Copy the model folder again.") from error
+
+
+def _load(module: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise ModelError(f"{path} does not fit its config.json: {error}.", "Copy the model folder again.") from error

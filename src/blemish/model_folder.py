@@ -1,0 +1,154 @@
+"""A trained model on disk: one self-contained folder without pickle."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from blemish.calibration import Calibration
+from blemish.config import TrainConfig
+from blemish.data.masks import read_mask
+from blemish.errors import ModelError
+from blemish.files import replaced_folder
+
+CONFIG, CALIBRATION, CARD = "config.json", "calibration.json", "README.md"
+FORMAT = 1
+
+
+class Header(BaseModel):
+    """Contents of `config.json`.
+
+    Attributes:
+        format: version of the folder's layout.
+        products: names, in the order of the prompts.
+        train: how the model was trained.
+        embedded: digest of the embedded backbone's weights, which do not travel with the model; None with another one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    products: tuple[str, ...]
+    train: TrainConfig
+    embedded: str | None = None
+
+    @classmethod
+    def of(cls, products: tuple[str, ...], train: TrainConfig) -> Header:
+        """The header of a model trained with this package."""
+        return cls(products=products, train=train, embedded=_digest() if train.backbone.name == "embedded" else None)
+
+
+def locate(model: str | Path, *, offline: bool) -> Path:
+    """The folder of a model; a hub id is downloaded to the hub's own cache unless a folder of that name exists.
+
+    Raises:
+        ModelError: there is neither.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        return folder
+    if offline or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(model)):
+        raise ModelError(f"There is no model folder {model}.", "Check the path, or train one: blemish train --help.")
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(str(model), allow_patterns=["*.json", "*.safetensors", "*.md", "rois/*.png"]))
+    except Exception as error:  # the hub client raises errors of a dozen libraries
+        raise ModelError(
+            f"There is no model folder {model}, and the hub gave none of that name: {error}.", "Check the name."
+        ) from error
+
+
+def read_header(folder: Path) -> Header:
+    """Read `config.json`. Raises ModelError."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise ModelError(f"{folder} has no {CONFIG}, so it is not a model.", "Name a folder that `train` wrote.")
+    try:
+        header = Header.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} is damaged or of another version: {error}.", "Copy the model folder again.") from None
+    if header.format != FORMAT:
+        raise ModelError(f"{path} has format {header.format}, not {FORMAT}.", "Install the matching Blemish.")
+    return header
+
+
+def check_embedded(folder: Path, header: Header) -> None:
+    """Raises ModelError when the model was trained with another version of the embedded backbone."""
+    if header.embedded is not None and header.embedded != _digest():
+        raise ModelError(
+            f"{folder} was trained with another version of the embedded backbone.",
+            "Install the Blemish that trained it, or train anew.",
+        )
+
+
+def _digest() -> str:
+    weights = files("blemish.backbones").joinpath("embedded.safetensors")
+    return sha256(weights.read_bytes()).hexdigest()
+
+
+def read_rois(folder: Path, header: Header) -> dict[str, NDArray[np.bool_]]:
+    """Regions of interest per product."""
+    paths = ((product, _roi_path(folder, index)) for index, product in enumerate(header.products))
+    return {product: read_mask(path) for product, path in paths if path.is_file()}
+
+
+def write(
+    path: Path,
+    header: Header,
+    calibration: Calibration,
+    rois: Mapping[str, NDArray[np.bool_]],
+    write_weights: Callable[[Path], None],
+    *,
+    overwrite: bool,
+) -> Path:
+    """Write a model folder atomically. Raises BlemishError."""
+    with replaced_folder(path, overwrite=overwrite, marker=CONFIG) as folder:
+        (folder / CONFIG).write_text(header.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
+        calibration.save(folder / CALIBRATION)
+        for product, roi in rois.items():
+            target = _roi_path(folder, header.products.index(product))
+            target.parent.mkdir(exist_ok=True)
+            Image.fromarray(roi.astype(np.uint8) * 255).save(target)
+        write_weights(folder)
+        (folder / CARD).write_text(_card(header, calibration), encoding="utf-8", newline="\n")
+    return path
+
+
+def _roi_path(folder: Path, index: int) -> Path:
+    return folder / "rois" / f"{index}.png"
+
+
+def _card(header: Header, calibration: Calibration) -> str:
+    train = header.train
+    lines = [
+        "---",
+        "library_name: blemish",
+        "tags: [anomaly-detection, defect-detection]",
+        "---",
+        f"# A Blemish model for {len(header.products)} product{'s' * (len(header.products) != 1)}",
+        "",
+        f"OneNIP, preset `{train.preset}`, backbone `{train.backbone.name}`, {train.model.size} px, seed {train.seed}.",
+        "It was trained on normal images alone.",
+        "",
+        "```python",
+        "from blemish import Inspector",
+        "",
+        'inspection = Inspector.load("this folder").inspect("image.png")',
+        "```",
+        "",
+        "| product | calibration images | false-alarm rate |",
+        "|---|---|---|",
+    ]
+    for product in header.products:
+        one = calibration[product]
+        lines.append(f"| {product.replace('|', '/')} | {one.n} | {one.statement()} |")
+    return "\n".join(lines) + "\n"

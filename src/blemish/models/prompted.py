@@ -1,0 +1,115 @@
+"""The whole chain from pixels to maps: backbone, standardisation, choice of the prompt, OneNIP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from blemish.backbones.backbone import Backbone
+from blemish.backbones.layout import FeatureLayout
+from blemish.config import ModelConfig
+from blemish.models.onenip import OneNIP
+
+
+@dataclass(frozen=True)
+class PromptedMaps:
+    """Answer for a batch.
+
+    Attributes:
+        similarities: B×P, cosine similarity of the mean feature to each product's prompt, in [-1, 1].
+        products: B, index of the product whose prompt was used.
+        reconstruction_map: B×S×S, ≥ 0.
+        refiner_map: B×S×S in [0, 1]; None without a refiner.
+    """
+
+    similarities: Tensor
+    products: Tensor
+    reconstruction_map: Tensor
+    refiner_map: Tensor | None
+
+
+class PromptedNetwork(nn.Module):
+    """OneNIP with its backbone and one stored prompt per product.
+
+    Prompts are encoded once, when they are set; the product of an image is the one whose prompt's mean feature has
+    the highest cosine similarity to the image's (OneNIP §3.4).
+
+    Args:
+        backbone: frozen.
+        config: of the network.
+        products: how many prompts there will be.
+    """
+
+    def __init__(self, backbone: Backbone, config: ModelConfig, products: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.layout = FeatureLayout.of(backbone, config.grid, config.detail)
+        channels = self.layout.token_channels
+        self.model = OneNIP(
+            channels=channels,
+            grid=(config.grid, config.grid),
+            width=config.width,
+            heads=config.heads,
+            encoder_layers=config.encoder_layers,
+            decoder_layers=config.decoder_layers,
+            feedforward=config.feedforward,
+            dropout=config.dropout,
+            neighbour_window=config.window,
+            decoder=config.decoder,
+            refiner=config.refiner,
+            refiner_channels=config.refiner_channels,
+            refiner_bottleneck=config.refiner_bottleneck,
+            refiner_sees_features=config.refiner_sees_features,
+            layout=self.layout,
+        )
+        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
+        self.register_buffer("std", torch.ones(1, channels, 1, 1))
+        self.register_buffer("prompts", torch.zeros(products, channels, config.grid, config.grid))
+        self.register_buffer("encoded", torch.zeros(products, config.grid**2, config.width), persistent=False)
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """uint8 B×S×S×3 → B×C×h×w tokens as the backbone gives them, not standardised."""
+        return self.layout.fold(self.backbone.levels(images))
+
+    def standardised(self, tokens: Tensor) -> Tensor:
+        """Tokens as OneNIP takes them."""
+        return (tokens - self.get_buffer("mean")) / self.get_buffer("std")
+
+    @torch.no_grad()
+    def set_prompts(self, tokens: Tensor) -> None:
+        """Store standardised prompt tokens P×C×h×w, one per product, and encode them."""
+        self.get_buffer("prompts").copy_(tokens)
+        self.encode_prompts()
+
+    @torch.no_grad()
+    def encode_prompts(self) -> None:
+        """Encode the stored prompts with the present weights; call it after loading or training."""
+        self.get_buffer("encoded").copy_(self.model.encode(self.get_buffer("prompts")))
+
+    def similarities(self, tokens: Tensor) -> Tensor:
+        """Cosine similarity B×P of standardised tokens' means to the prompts' means."""
+        means = F.normalize(tokens.mean(dim=(2, 3)), dim=1)
+        return means @ F.normalize(self.get_buffer("prompts").mean(dim=(2, 3)), dim=1).T
+
+    def forward(self, images: Tensor, product: int | None = None) -> PromptedMaps:
+        """Inspect images.
+
+        Args:
+            images: uint8 B×S×S×3.
+            product: index of the product they all show; None: chosen for each.
+        """
+        tokens = self.standardised(self.tokens(images))
+        similarities = self.similarities(tokens)
+        if product is None:
+            chosen = similarities.argmax(dim=1)
+        else:
+            chosen = torch.full((len(images),), product, device=images.device)
+        reconstruction = self.model.decode(self.model.encode(tokens), self.get_buffer("encoded")[chosen])
+        maps = self.model.maps(tokens, reconstruction)
+        refined = maps.refiner_map
+        return PromptedMaps(
+            similarities, chosen, maps.reconstruction_map.squeeze(1), None if refined is None else refined.squeeze(1)
+        )

@@ -1,0 +1,38 @@
+"""From the two maps of a model to the final map and the image score."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.calibration import FusionWeights
+
+POOLING_WINDOW = 16
+
+
+def fuse(
+    reconstruction: NDArray[np.float32],
+    refiner: NDArray[np.float32] | None,
+    weights: FusionWeights,
+    roi: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
+    """Final anomaly map, a weighted sum (OneNIP eq. 10); 0 outside the region of interest.
+
+    Args:
+        reconstruction: h×w, ≥ 0.
+        refiner: h×w in [0, 1]; None without a refiner.
+        weights: of the two.
+        roi: h×w, true where defects count.
+    """
+    fused = np.float32(weights.reconstruction) * reconstruction
+    if refiner is not None:
+        fused = fused + np.float32(weights.refiner) * refiner
+    return fused if roi is None else np.where(roi, fused, np.float32(0))
+
+
+def image_score(anomaly_map: NDArray[np.float32], window: int = POOLING_WINDOW) -> float:
+    """Maximum of the map after window×window average pooling with stride 1, without padding (OneNIP §3.4)."""
+    sums = np.cumsum(np.cumsum(anomaly_map, axis=0, dtype=np.float64), axis=1)
+    sums = np.pad(sums, ((1, 0), (1, 0)))
+    boxes = sums[window:, window:] - sums[:-window, window:] - sums[window:, :-window] + sums[:-window, :-window]
+    return float(boxes.max() / window**2)

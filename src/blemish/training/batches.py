@@ -1,0 +1,129 @@
+"""The batch of every step: which images, which pseudo-anomalies, which prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from blemish.config import TrainConfig
+from blemish.models.prompted import PromptedNetwork
+from blemish.procedural.seeding import generator
+from blemish.synthesis.pseudo import PseudoAnomalies
+from blemish.training.features import AnomalyPool, clean_features
+from blemish.training.images import TrainingSet, choose_prompts, draw_weights
+from blemish.training.step import Batch
+from blemish.training.store import Store
+
+_STATISTICS_CHUNK = 64
+
+
+class BatchSource:
+    """Computes what can be computed once, then composes batches.
+
+    The standardisation and the prompts of the network are set on the way. The batch of a step depends on the seed and
+    the step alone; with several processes each takes its share of the same batch.
+
+    Args:
+        network: with its backbone; on its device.
+        training: the images.
+        pixels: uint8 N×S×S×3, those of `training.train`.
+        synthesis: makes the pseudo-anomalies.
+        config: batch size, pool, prompts.
+        steps: of the training.
+        store: where features live.
+        rank, world: number of this process, and of all processes.
+        advance: called with the number of images whose features were computed.
+    """
+
+    def __init__(
+        self,
+        network: PromptedNetwork,
+        training: TrainingSet,
+        pixels: NDArray[np.uint8],
+        synthesis: PseudoAnomalies,
+        config: TrainConfig,
+        steps: int,
+        store: Store,
+        rank: int = 0,
+        world: int = 1,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._network, self._training, self._config = network, training, config
+        self._pixels, self._synthesis = pixels, synthesis
+        self._share = slice(rank, None, world)
+        self._advance = advance
+        self._clean = clean_features(network, pixels, store, advance)
+        if config.model.standardise:
+            self._standardise()
+        self._prompt_rows = choose_prompts(training, self._means())
+        network.set_prompts(self._tokens(self._clean, self._prompt_rows))
+        self._weights = draw_weights(training, config.balance)
+        self._product = np.array([training.products.index(image.product) for image in training.train])
+        self._own = [training.indices(product) for product in training.products]
+        self._pool = (
+            AnomalyPool(network, pixels, synthesis, config.pool, config.refresh, steps, store) if config.pool else None
+        )
+
+    def sample(self, count: int) -> Tensor:
+        """Standardised tokens of evenly spread training images."""
+        return self._tokens(self._clean, np.unique(np.linspace(0, len(self._clean) - 1, count).astype(np.int64)))
+
+    def prepare(self, step: int) -> None:
+        """Make the pool of pseudo-anomalies as it is before `step`."""
+        if self._pool is not None:
+            self._pool.fill(step, self._advance)
+
+    def batch(self, step: int) -> tuple[Batch, np.random.Generator]:
+        """The batch of a step, and the generator for the noise within it."""
+        rng = generator(self._config.seed, "batch", step)
+        rows = rng.choice(len(self._clean), self._config.batch, p=self._weights)
+        versions = rng.integers(max(self._config.pool, 1), size=len(rows))
+        if self._config.prompts == "random":
+            prompts = np.array([rng.choice(self._own[product]) for product in self._product[rows]])
+        else:
+            prompts = self._prompt_rows[self._product[rows]]
+        keys = step * self._config.batch + np.arange(len(rows))
+        rows, versions, prompts, keys = (part[self._share] for part in (rows, versions, prompts, keys))
+        anomalous, masks = self._anomalous(step, rows, versions, keys)
+        mask = torch.from_numpy(masks).to(anomalous.device).unsqueeze(1).float()
+        return Batch(self._tokens(self._clean, rows), anomalous, self._tokens(self._clean, prompts), mask), rng
+
+    def _anomalous(
+        self, step: int, rows: NDArray[np.int64], versions: NDArray[np.int64], keys: NDArray[np.int64]
+    ) -> tuple[Tensor, NDArray[np.uint8]]:
+        if self._pool is not None:
+            self._pool.renew(step)
+            slots = versions * len(self._clean) + rows
+            return self._tokens(self._pool.features, slots), self._pool.masks(slots)
+        pixels, masks = self._synthesis.make(self._pixels[rows], keys.tolist())
+        device = self._network.get_buffer("mean").device
+        tokens = self._network.tokens(torch.from_numpy(pixels).to(device))
+        return self._network.standardised(tokens), masks.astype(np.uint8)
+
+    def _tokens(self, features: NDArray[np.float16], rows: NDArray[np.int64]) -> Tensor:
+        device = self._network.get_buffer("mean").device
+        return self._network.standardised(torch.from_numpy(features[rows]).to(device).float())
+
+    def _means(self) -> NDArray[np.float32]:
+        parts = np.array_split(np.arange(len(self._clean)), -(-len(self._clean) // _STATISTICS_CHUNK))
+        return np.concatenate([self._tokens(self._clean, rows).mean(dim=(2, 3)).cpu().numpy() for rows in parts])
+
+    def _standardise(self) -> None:
+        """Mean and standard deviation per backbone channel: the folded cells of one channel share theirs."""
+        layout = self._network.layout
+        total: list[Tensor] = []
+        squares: list[Tensor] = []
+        count = len(self._clean) * layout.grid**2
+        for start in range(0, len(self._clean), _STATISTICS_CHUNK):
+            tokens = torch.from_numpy(self._clean[start : start + _STATISTICS_CHUNK]).double()
+            total.append(tokens.sum(dim=(0, 2, 3)))
+            squares.append(tokens.square().sum(dim=(0, 2, 3)))
+        mean, square = torch.stack(total).sum(0) / count, torch.stack(squares).sum(0) / count
+        mean, square = layout.shared(mean), layout.shared(square)
+        std = (square - mean.square()).clamp(min=1e-12).sqrt()
+        self._network.get_buffer("mean").copy_(mean.view(1, -1, 1, 1))
+        self._network.get_buffer("std").copy_(std.clamp(min=1e-6).view(1, -1, 1, 1))

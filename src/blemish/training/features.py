@@ -1,0 +1,136 @@
+"""Features that are computed once: of the clean training images, and of a pool of pseudo-anomalous ones.
+
+Every batch that goes through the backbone is a fixed chunk of slots, so that a slot's features do not depend on when
+they are computed: a resumed run finds the same numbers as an unbroken one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from blemish.data.decode import IntensityRange, load_square
+from blemish.errors import ImageError
+from blemish.inspection import Failure
+from blemish.models.prompted import PromptedNetwork
+from blemish.synthesis.pseudo import PseudoAnomalies
+from blemish.training.images import TrainingImage
+from blemish.training.store import Store
+
+CHUNK = 16
+Advance = Callable[[int], None]
+
+
+def load_pixels(
+    images: Sequence[TrainingImage], size: int, ranges: dict[str, IntensityRange | None], store: Store
+) -> tuple[NDArray[np.uint8], tuple[TrainingImage, ...], list[Failure]]:
+    """Squash and keep all images that can be read.
+
+    Returns:
+        uint8 N×S×S×3, the N images, and the files that were left out.
+    """
+    pixels: NDArray[np.uint8] = store.array((len(images), size, size, 3), np.uint8)
+    kept: list[TrainingImage] = []
+    failures: list[Failure] = []
+    for image in images:
+        try:
+            pixels[len(kept)] = load_square(image.path, size, ranges[image.product])
+            kept.append(image)
+        except ImageError as error:
+            failures.append(Failure(str(image.path), error))
+    return pixels[: len(kept)], tuple(kept), failures
+
+
+def chunks(count: int) -> Iterator[slice]:
+    """Fixed chunks of slots."""
+    for start in range(0, count, CHUNK):
+        yield slice(start, min(start + CHUNK, count))
+
+
+@torch.inference_mode()
+def clean_features(
+    network: PromptedNetwork, pixels: NDArray[np.uint8], store: Store, advance: Advance
+) -> NDArray[np.float16]:
+    """Tokens of the images as the backbone gives them: float16 N×C×h×w."""
+    grid = network.layout.grid
+    features: NDArray[np.float16] = store.array((len(pixels), network.layout.token_channels, grid, grid), np.float16)
+    for chunk in chunks(len(pixels)):
+        features[chunk] = _tokens(network, np.ascontiguousarray(pixels[chunk]))
+        advance(chunk.stop - chunk.start)
+    return features
+
+
+class AnomalyPool:
+    """`versions` pseudo-anomalous versions of every image, renewed chunk by chunk while training goes on.
+
+    Slot v·N + i holds a version of image i. The content of a chunk depends on the seed and on how often the chunk has
+    been renewed; before step t, ⌊t · chunks · refresh / steps⌋ renewals have happened, in turn.
+
+    Args:
+        network: for its backbone.
+        pixels: uint8 N×S×S×3.
+        synthesis: makes the pseudo-anomalies.
+        versions: per image.
+        refresh: how often the whole pool is renewed during the training.
+        steps: of the training.
+        store: where the features live.
+    """
+
+    def __init__(
+        self,
+        network: PromptedNetwork,
+        pixels: NDArray[np.uint8],
+        synthesis: PseudoAnomalies,
+        versions: int,
+        refresh: float,
+        steps: int,
+        store: Store,
+    ) -> None:
+        self._network, self._pixels, self._synthesis = network, pixels, synthesis
+        slots = versions * len(pixels)
+        grid, size = network.layout.grid, pixels.shape[1]
+        self.features: NDArray[np.float16] = store.array((slots, network.layout.token_channels, grid, grid), np.float16)
+        self._masks: NDArray[np.uint8] = store.array((slots, size, -(-size // 8)), np.uint8)
+        self._chunks = list(chunks(slots))
+        self._rate = len(self._chunks) * refresh / steps
+        self._renewals = 0
+
+    def fill(self, step: int, advance: Advance) -> None:
+        """Compute every chunk as it is before `step`."""
+        self._renewals = int(step * self._rate)
+        for number, chunk in enumerate(self._chunks):
+            self._make(number, self._round(number))
+            advance(chunk.stop - chunk.start)
+
+    def renew(self, step: int) -> None:
+        """Do the renewals that are due before `step`."""
+        while self._renewals < int(step * self._rate):
+            number = self._renewals % len(self._chunks)
+            self._renewals += 1
+            self._make(number, self._round(number))
+
+    def masks(self, slots: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """B×S×S, 1 where defective."""
+        return np.unpackbits(self._masks[slots], axis=-1, count=self._pixels.shape[2])
+
+    def _round(self, number: int) -> int:
+        return -(-(self._renewals - number) // len(self._chunks)) if self._renewals > number else 0
+
+    @torch.inference_mode()
+    def _make(self, number: int, renewal: int) -> None:
+        chunk = self._chunks[number]
+        slots = np.arange(chunk.start, chunk.stop)
+        keys = renewal * len(self.features) + slots
+        anomalous, masks = self._synthesis.make(self._pixels[slots % len(self._pixels)], keys.tolist())
+        self.features[chunk] = _tokens(self._network, anomalous)
+        self._masks[chunk] = np.packbits(masks, axis=-1)
+
+
+def _tokens(network: PromptedNetwork, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
+    device = network.get_buffer("mean").device
+    tokens: Tensor = network.tokens(torch.from_numpy(pixels).to(device))
+    return tokens.half().cpu().numpy()

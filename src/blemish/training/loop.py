@@ -1,0 +1,129 @@
+"""The optimisation loop, on Lightning Fabric: devices, precision, data-parallel processes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from blemish.config import TrainConfig
+from blemish.errors import TrainingError
+from blemish.procedural.seeding import generator
+from blemish.training.checkpoint import RunFolder
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+WARM_UP = 50
+LOG_EVERY = 10
+_FINAL_SHARE = 0.02
+_MAX_TORCH_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """Where a training is.
+
+    Attributes:
+        stage: `features`, `training` or `calibration`.
+        done, total: images or steps.
+        seconds_left: None while it cannot be told.
+        losses: means over the last steps.
+    """
+
+    stage: str
+    done: int
+    total: int
+    seconds_left: float | None = None
+    losses: dict[str, float] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Gives batches that depend on the step alone."""
+
+    def prepare(self, step: int) -> None:
+        """Get ready for batches from `step` on."""
+        ...
+
+    def batch(self, step: int) -> tuple[Any, np.random.Generator]:
+        """The batch of a step, and the generator for all draws within it."""
+        ...
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """Of a step, counted from 0; see `TrainConfig.schedule`."""
+    if config.schedule == "step":
+        return config.learning_rate * (1.0 if step < 0.8 * steps else 0.1)
+    warm = min(1.0, (step + 1) / WARM_UP)
+    share = _FINAL_SHARE + (1 - _FINAL_SHARE) * 0.5 * (1 + math.cos(math.pi * step / steps))
+    return config.learning_rate * warm * share
+
+
+def optimise(
+    fabric: Fabric,
+    step_module: nn.Module,
+    source: Source,
+    config: TrainConfig,
+    steps: int,
+    run: RunFolder | None,
+    report: Callable[[TrainProgress], None],
+) -> None:
+    """Train until `steps`, from the run's checkpoint if it has one.
+
+    Args:
+        fabric: launched.
+        step_module: called with a batch and a generator, gives a dictionary of losses with `total`.
+        source: of the batches.
+        config: optimiser, schedule, seed.
+        steps: in all.
+        run: where checkpoints and the loss curve go; None keeps nothing.
+        report: called every few steps.
+
+    Raises:
+        TrainingError: a loss is not finite; the last checkpoint stays.
+    """
+    parameters = [parameter for parameter in step_module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    first = 0 if run is None else run.restore(step_module, optimizer)
+    source.prepare(first)
+    module, optimizer = fabric.setup(step_module, optimizer)
+    module.train()
+    recent: dict[str, list[float]] = {}
+    started = saved = time.monotonic()
+    for step in range(first, steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, step, steps)
+        batch, rng = source.batch(step)
+        torch.manual_seed(int(generator(config.seed, "dropout", step).integers(_MAX_TORCH_SEED)))
+        losses: dict[str, Tensor] = module(batch, rng)
+        value = float(losses["total"].detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"The loss is {value} at step {step}.",
+                "The last checkpoint is intact. Lower the learning rate, or train with --precision 32-true.",
+            )
+        fabric.backward(losses["total"])
+        fabric.clip_gradients(module, optimizer, max_norm=config.clip, error_if_nonfinite=False)
+        optimizer.step()
+        optimizer.zero_grad()
+
+        for name, loss in losses.items():
+            recent.setdefault(name, []).append(float(loss.detach()))
+        done = step + 1
+        if done % LOG_EVERY == 0 or done == steps:
+            means = {name: sum(values) / len(values) for name, values in recent.items()}
+            recent.clear()
+            if run is not None and fabric.is_global_zero:
+                run.log(done, means)
+            left = (time.monotonic() - started) / (done - first) * (steps - done)
+            report(TrainProgress("training", done, steps, left, means))
+        due = time.monotonic() - saved > 60 * config.checkpoint_minutes
+        if run is not None and fabric.is_global_zero and (due or done == steps):
+            run.save(done, step_module, optimizer)
+            saved = time.monotonic()

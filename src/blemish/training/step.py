@@ -1,0 +1,77 @@
+"""One training step of OneNIP: three inputs per sample, the losses of §3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from blemish.config import TrainConfig
+from blemish.models.onenip import OneNIP
+from blemish.models.uniad import upsample
+from blemish.training.losses import dice
+from blemish.training.noise import NoiseTable
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Standardised tokens B×C×h×w of the clean image, a pseudo-anomalous version of it and a prompt; masks B×1×S×S."""
+
+    clean: Tensor
+    anomalous: Tensor
+    prompt: Tensor
+    mask: Tensor
+
+
+class TrainingStep(nn.Module):
+    """Losses of a batch, as one module so that data-parallel training wraps all of it.
+
+    Args:
+        model: the network that is trained.
+        config: which losses, and their weights.
+        noise: for the feature jitter.
+    """
+
+    def __init__(self, model: OneNIP, config: TrainConfig, noise: NoiseTable) -> None:
+        super().__init__()
+        self.model = model
+        self._config = config
+        self._noise = noise
+
+    def forward(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
+        """`total` and its parts: `reconstruction`, `restoration` (with restoration), `dice` (with a refiner)."""
+        config, model = self._config, self.model
+        refines = model.refiner is not None and config.refiner_weight > 0
+        streams = [batch.clean, batch.anomalous] if config.restoration or refines else [batch.clean]
+        inputs = torch.cat(streams)
+        prompt = model.encode(self._jittered(batch.prompt, rng)) if model.prompted else None
+        encoded = model.encode(self._jittered(inputs, rng))
+        prompts = encoded if prompt is None else torch.cat([prompt] * len(streams))
+        reconstruction = model.decode(encoded, prompts)
+
+        parts = torch.split(reconstruction, len(batch.clean))
+        losses = {"reconstruction": F.mse_loss(parts[0], batch.clean)}
+        if config.restoration:
+            losses["restoration"] = F.mse_loss(parts[1], batch.clean)
+        total = torch.stack(list(losses.values())).sum()
+        if config.mean_over_streams:
+            total = total / len(losses)
+        if refines:
+            size = (batch.mask.shape[-2], batch.mask.shape[-1])
+            probability = upsample(model.refine(inputs, reconstruction).float(), size).sigmoid()
+            target = torch.cat([torch.zeros_like(batch.mask), batch.mask])
+            per_image = dice(probability, target, config.dice)
+            losses["dice"] = per_image.mean() if config.mean_over_streams else 2 * per_image.mean()
+            total = total + config.refiner_weight * losses["dice"]
+        return {"total": total, **{name: value.detach() for name, value in losses.items()}}
+
+    def _jittered(self, tokens: Tensor, rng: np.random.Generator) -> Tensor:
+        """f + scale · (‖f‖₂ / C) · ε for every token (§3 and release)."""
+        if not self._config.jitter:
+            return tokens
+        scale = self._config.jitter / tokens.shape[1] * tokens.norm(dim=1, keepdim=True)
+        noise: Tensor = scale * self._noise.draw(tokens.shape, rng)
+        return tokens + noise

@@ -1,0 +1,48 @@
+"""Arrays that live in memory while they fit, and in memory-mapped files beyond."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+DEFAULT_MEGABYTES = 6000
+
+
+class Store:
+    """Allocates arrays within a budget of memory; what goes beyond is mapped from a temporary folder.
+
+    Args:
+        megabytes: budget of memory.
+    """
+
+    def __init__(self, megabytes: float = DEFAULT_MEGABYTES) -> None:
+        self._left = megabytes * 1e6
+        self._folder: Path | None = None
+        self._files = 0
+
+    def array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """An array of undefined content."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if size <= self._left:
+            self._left -= size
+            return np.empty(shape, dtype)
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="blemish-"))
+        self._files += 1
+        return np.memmap(self._folder / f"{self._files}.bin", dtype=dtype, mode="w+", shape=shape)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)

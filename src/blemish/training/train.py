@@ -1,0 +1,224 @@
+"""The verb `train`: from a data set of normal images to an `Inspector`."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from blemish.backbones.backbone import load_backbone
+from blemish.config import TrainConfig
+from blemish.data.dataset import Dataset
+from blemish.data.decode import IntensityRange, intensity_range
+from blemish.engines.torch_engine import TorchEngine
+from blemish.errors import DataError, MissingExtraError, TrainingError
+from blemish.files import check_target
+from blemish.inspection import Failure
+from blemish.inspector import Inspector
+from blemish.model_folder import CONFIG
+from blemish.models.prompted import PromptedNetwork
+from blemish.synthesis.pseudo import PseudoAnomalies, PseudoAnomalyConfig
+from blemish.synthesis.sources import FolderTextures
+from blemish.training.batches import BatchSource
+from blemish.training.checkpoint import RunFolder, fingerprint
+from blemish.training.features import load_pixels
+from blemish.training.fit import fit_calibration
+from blemish.training.images import TrainingImage, TrainingSet
+from blemish.training.loop import TrainProgress, optimise
+from blemish.training.noise import NoiseTable
+from blemish.training.step import TrainingStep
+from blemish.training.store import Store
+
+__all__ = ["TrainProgress", "train"]
+
+Report = Callable[[TrainProgress], None]
+
+
+def train(
+    dataset: Dataset,
+    config: TrainConfig | None = None,
+    *,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    restart: bool = False,
+    devices: str = "auto",
+    offline: bool = False,
+    rois: dict[str, NDArray[np.bool_]] | None = None,
+    progress: Report | None = None,
+) -> Inspector:
+    """Train one model for all products of a data set, from its normal training images alone.
+
+    Args:
+        dataset: defective and test images in it are not looked at.
+        config: None: the preset `fast`.
+        output: the model folder to write; the unfinished run lies in `<output>.run` beside it. None: nothing is
+            written, nothing can be resumed.
+        overwrite: whether an existing model may be replaced.
+        resume: continue an unfinished run.
+        restart: discard an unfinished run.
+        devices: `auto` (one device: a GPU when there is one) or how many.
+        offline: never touch the network.
+        rois: per product a bool H×W mask, true where defects count.
+        progress: called often.
+
+    Raises:
+        DataError: a product has too few normal images.
+        TrainingError: the loss is not finite, or an unfinished run is in the way.
+        BlemishError: the output exists, or the disk is full.
+    """
+    config = TrainConfig.of("fast") if config is None else config
+    target = None if output is None else Path(output)
+    if target is not None:
+        check_target(target, overwrite=overwrite, marker=CONFIG)
+    fatal = [problem for problem in dataset.problems if problem.severity == "fatal"]
+    if fatal:
+        raise DataError(fatal[0].message, fatal[0].remedy)
+    training = TrainingSet.of(dataset, config.hold_out, config.seed)
+    run = None if target is None else _run_folder(target, config, training, resume=resume, restart=restart)
+    report = progress or _silent
+    fabric = _fabric(config, devices)
+    with Store() as store, _one_seed(config.seed):
+        inspector = _train(fabric, config, training, run, store, offline, rois or {}, report)
+    if target is not None and fabric.is_global_zero:
+        inspector.save(target, overwrite=overwrite)
+        assert run is not None
+        (target / "curve.jsonl").write_bytes((run.path / "curve.jsonl").read_bytes())
+        shutil.rmtree(run.path)
+    return inspector
+
+
+def _train(
+    fabric: Any,
+    config: TrainConfig,
+    training: TrainingSet,
+    run: RunFolder | None,
+    store: Store,
+    offline: bool,
+    rois: dict[str, NDArray[np.bool_]],
+    report: Report,
+) -> Inspector:
+    size = config.model.size
+    ranges = _intensity_ranges(training)
+    pixels, images, failures = load_pixels(training.train, size, ranges, store)
+    training = TrainingSet(training.products, images, training.held)
+    _require_all_products(training, failures)
+    backbone = load_backbone(config.backbone, size, offline=offline)
+    network = PromptedNetwork(backbone, config.model, len(training.products)).to(fabric.device)
+    steps = config.steps or config.epochs * -(-len(images) // config.batch)
+    synthesis = _synthesis(config)
+    source = BatchSource(
+        network,
+        training,
+        pixels,
+        synthesis,
+        config,
+        steps,
+        store,
+        fabric.global_rank,
+        fabric.world_size,
+        _counter(len(images) * (1 + config.pool), report),
+    )
+    if config.model.principal_start:
+        network.model.start_from_principal_components(source.sample(256))
+    module = TrainingStep(network.model, config, NoiseTable(config.seed, fabric.device))
+    optimise(fabric, module, source, config, steps, run, report)
+    network.encode_prompts()
+    engine = TorchEngine(network, str(fabric.device))
+    return fit_calibration(engine, training, config, ranges, rois, synthesis, report)
+
+
+def _require_all_products(training: TrainingSet, failures: list[Failure]) -> None:
+    for product in training.products:
+        if not len(training.indices(product)):
+            raise DataError(
+                f"None of the training images of '{product}' can be read: {failures[0].error.message}",
+                "Run: blemish check DATA",
+            )
+
+
+def _intensity_ranges(training: TrainingSet) -> dict[str, IntensityRange | None]:
+    return {
+        product: intensity_range(image.path for image in training.train if image.product == product)
+        for product in training.products
+    }
+
+
+def _synthesis(config: TrainConfig) -> PseudoAnomalies:
+    shares, size = config.pseudo_anomalies, config.model.size
+    return PseudoAnomalies(
+        size,
+        config.seed,
+        None if shares.textures is None else FolderTextures(shares.textures, size),
+        PseudoAnomalyConfig(
+            self_paste_probability=shares.self_paste,
+            photometric_probability=shares.photometric,
+            warp_probability=shares.warp,
+            blur_probability=shares.blur,
+            minimum_change=shares.minimum_change,
+        ),
+    )
+
+
+def _run_folder(target: Path, config: TrainConfig, training: TrainingSet, *, resume: bool, restart: bool) -> RunFolder:
+    images: list[TrainingImage] = [*training.train, *training.held]
+    files = ((image.path, image.product) for image in images)
+    run = RunFolder(
+        target.with_name(target.name + ".run"),
+        fingerprint(config.model_dump(mode="json", exclude={"checkpoint_minutes", "false_alarm_rate"}), files),
+    )
+    if run.path.exists() and not resume:
+        if not restart:
+            raise TrainingError(
+                f"{run.path} holds an unfinished run.", "Continue it with --resume, or discard it with --restart."
+            )
+        shutil.rmtree(run.path)
+    if not run.path.exists():
+        run.begin()
+    return run
+
+
+def _fabric(config: TrainConfig, devices: str) -> Any:
+    try:
+        from lightning_fabric import Fabric
+    except ModuleNotFoundError:
+        raise MissingExtraError("lightning-fabric", "train", "Training") from None
+    count = 1 if devices == "auto" else int(devices)
+    strategy = "ddp" if count > 1 else "auto"
+    fabric = Fabric(accelerator="auto", devices=count, strategy=strategy, precision=config.precision)
+    fabric.launch()
+    return fabric
+
+
+@contextmanager
+def _one_seed(seed: int) -> Iterator[None]:
+    """Weights are drawn from the seed, and the caller's random state comes back afterwards."""
+    state = torch.get_rng_state()
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+
+
+def _counter(total: int, report: Report) -> Callable[[int], None]:
+    started, done = time.monotonic(), 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        left = (time.monotonic() - started) / done * (total - done)
+        report(TrainProgress("features", done, total, left))
+
+    return advance
+
+
+def _silent(_: TrainProgress) -> None:
+    pass

@@ -1,0 +1,94 @@
+"""What several test folders share: real images, and a model without a network for tests of everything around it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+if TYPE_CHECKING:
+    from blemish.config import BackboneConfig
+    from blemish.engines.engine import EngineMaps
+    from blemish.inspector import Inspector
+
+SIZE = 64
+COLOURS = {"bolt": (150, 60, 60), "nut": (60, 60, 150), "stranger": (60, 150, 60)}
+Draw = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of real images, weights and fixtures that does not ship; tests that use it skip without it."""
+    folder = Path(os.environ.get("BLEMISH_SHARED", Path(__file__).parents[2] / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no shared folder at {folder}")
+    return folder
+
+
+class FakeEngine:
+    """Finds bolts red, nuts blue, and white spots defective."""
+
+    def run(self, images: NDArray[np.uint8], product: int | None = None) -> EngineMaps:
+        from blemish.engines.engine import EngineMaps
+
+        means = images.reshape(len(images), -1, 3).mean(axis=1)
+        red, green, blue = means.T
+        similarities = np.stack([red > green + 20, blue > green + 20], axis=1).astype(np.float32)
+        chosen = similarities.argmax(axis=1) if product is None else np.full(len(images), product)
+        whiteness = images.min(axis=3).astype(np.float32) / 255
+        return EngineMaps(similarities, chosen.astype(np.int64), whiteness, whiteness**2)
+
+    def save(self, folder: Path, _: BackboneConfig) -> None:
+        (folder / "model.safetensors").write_bytes(b"fake")
+
+
+@pytest.fixture
+def fake_inspector() -> Inspector:
+    """Bolts and nuts, 20 calibration images each, false-alarm rate 5 %."""
+    from blemish.calibration import Calibration, ProductCalibration
+    from blemish.config import TrainConfig
+    from blemish.inspector import Inspector
+
+    spread = [0.23 + index / 1000 for index in range(20)]
+    one = ProductCalibration(scores=spread, peaks=spread, similarities=[1.0] * 20, false_alarm_rate=0.05)
+    return Inspector(
+        FakeEngine(),
+        ("bolt", "nut"),
+        TrainConfig.of("paper", model={"size": SIZE}, seed=3),
+        Calibration(products={"bolt": one, "nut": one}),
+    )
+
+
+@pytest.fixture
+def draw(tmp_path: Path) -> Draw:
+    """Draw a part below tmp_path: `draw("nut/x.png", "nut", defect=True)`; a mask with `mask=True`."""
+
+    def write(name: str, kind: str = "bolt", *, defect: bool = False, mask: bool = False) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
+        pixels[:] = 0 if mask else COLOURS[kind]
+        if defect:
+            pixels[10:34, 20:44] = 255
+        Image.fromarray(pixels).save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def parts(draw: Draw, tmp_path: Path) -> Path:
+    """A data set of bolts and nuts in the MVTec AD layout: per product 2 train, 2 good and 2 defective test images."""
+    for product in ("bolt", "nut"):
+        for index in range(2):
+            draw(f"parts/{product}/train/good/{index}.png", product)
+            draw(f"parts/{product}/test/good/{index}.png", product)
+            draw(f"parts/{product}/test/spot/{index}.png", product, defect=True)
+            draw(f"parts/{product}/ground_truth/spot/{index}_mask.png", mask=True, defect=True)
+    return tmp_path / "parts"

@@ -1,0 +1,203 @@
+"""Training: repeatable, resumable, never a silent warm start, and errors that leave the last checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from blemish.config import TrainConfig
+from blemish.data.dataset import Dataset
+from blemish.errors import BlemishError, DataError, TrainingError
+from blemish.inspection import Failure, Inspection
+from blemish.inspector import Inspector
+from blemish.training import loop
+from blemish.training.step import TrainingStep
+from blemish.training.train import TrainProgress, train
+
+
+def weights(model: Path) -> dict[str, torch.Tensor]:
+    return load_file(model / "model.safetensors")
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_seed_repeats_a_run_bit_for_bit(tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
+    for name in "ab":
+        train(tiny_dataset, tiny_config, output=tmp_path / name)
+    other = TrainConfig.parse({**tiny_config.model_dump(), "seed": 4})
+    train(tiny_dataset, other, output=tmp_path / "c")
+    assert equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert (tmp_path / "a" / "calibration.json").read_text() == (tmp_path / "b" / "calibration.json").read_text()
+    assert not equal(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+@pytest.mark.parametrize("pool", [0, 2])
+def test_a_killed_run_resumes_to_the_same_weights(
+    tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch, pool: int
+) -> None:
+    config = TrainConfig.parse({**tiny_config.model_dump(), "pool": pool, "model": {
+        **tiny_config.model.model_dump(), "dropout": 0.1}})  # fmt: skip
+    train(tiny_dataset, config, output=tmp_path / "whole")
+    whole_curve = (tmp_path / "whole" / "curve.jsonl").read_text()
+
+    calls = 0
+    forward = TrainingStep.forward
+
+    def dies(self: TrainingStep, *arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise KeyboardInterrupt
+        return forward(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TrainingStep, "forward", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_dataset, config, output=tmp_path / "model")
+    monkeypatch.setattr(TrainingStep, "forward", forward)
+    assert not (tmp_path / "model").exists()
+
+    with pytest.raises(TrainingError, match="--resume"):
+        train(tiny_dataset, config, output=tmp_path / "model")
+    train(tiny_dataset, config, output=tmp_path / "model", resume=True)
+    assert equal(weights(tmp_path / "whole"), weights(tmp_path / "model"))
+    assert json.loads((tmp_path / "model" / "curve.jsonl").read_text())["step"] == json.loads(whole_curve)["step"]
+    assert not (tmp_path / "model.run").exists()
+
+
+def test_a_checkpoint_of_another_configuration_is_not_continued(
+    tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "learning_rate", lambda config, step, steps: float("nan") if step == 4 else 1e-3)
+    with pytest.raises(TrainingError, match="at step 5"):
+        train(tiny_dataset, tiny_config, output=tmp_path / "model")
+    assert (tmp_path / "model.run" / "checkpoint.safetensors").is_file()
+    other = TrainConfig.parse({**tiny_config.model_dump(), "learning_rate": 0.5})
+    with pytest.raises(TrainingError, match="another configuration"):
+        train(tiny_dataset, other, output=tmp_path / "model", resume=True)
+    monkeypatch.undo()
+    train(tiny_dataset, other, output=tmp_path / "model", restart=True)
+    assert (tmp_path / "model" / "config.json").is_file()
+
+
+def test_a_full_disk_stops_with_a_message_and_leaves_the_checkpoint(
+    tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from blemish.training import checkpoint
+
+    saves = 0
+    save = checkpoint.save_file
+
+    def fills(*arguments: object, **options: object) -> None:
+        nonlocal saves
+        saves += 1
+        if saves == 3:
+            raise OSError(28, "No space left on device")
+        save(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(checkpoint, "save_file", fills)
+    with pytest.raises(BlemishError, match="No space left"):
+        train(tiny_dataset, tiny_config, output=tmp_path / "model")
+    left = load_file(tmp_path / "model.run" / "checkpoint.safetensors")
+    assert left
+    assert [path.name for path in (tmp_path / "model.run").iterdir() if path.name.endswith(".tmp")] == []
+
+
+def test_an_existing_model_is_not_overwritten_unasked(
+    tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    with pytest.raises(BlemishError, match="exists"):
+        train(tiny_dataset, tiny_config, output=tmp_path / "model")
+    with pytest.raises(BlemishError, match="not replaced"):
+        train(tiny_dataset, tiny_config, output=tmp_path / "model", overwrite=True)
+
+
+def test_a_product_with_one_image_is_named(tmp_path: Path, tiny_folder: Path, tiny_config: TrainConfig) -> None:
+    (tmp_path / "lone").mkdir()
+    (tmp_path / "lone" / "0.png").write_bytes((tiny_folder / "spots/train/good/00.png").read_bytes())
+    with pytest.raises(DataError, match="'lone' has 1 normal training image"):
+        train(Dataset.from_folder(tmp_path), tiny_config)
+
+
+def test_one_unreadable_image_loses_nothing(tmp_path: Path, tiny_folder: Path, tiny_config: TrainConfig) -> None:
+    import shutil
+
+    shutil.copytree(tiny_folder, tmp_path / "data")
+    for name in ("03.png", "07.png"):
+        (tmp_path / "data/spots/train/good" / name).write_bytes(b"not an image")
+    inspector = train(Dataset.from_folder(tmp_path / "data"), tiny_config)
+    assert inspector.products == ("spots", "stripes")
+
+
+def test_progress_tells_of_every_stage(tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
+    seen: list[TrainProgress] = []
+    train(tiny_dataset, tiny_config, progress=seen.append)
+    assert [stage for stage in dict.fromkeys(one.stage for one in seen)] == ["features", "training", "calibration"]
+    for stage in ("features", "training", "calibration"):
+        last = [one for one in seen if one.stage == stage][-1]
+        assert last.done == last.total
+    assert {"total", "reconstruction", "restoration", "dice"} <= seen[-2].losses.keys() | seen[-3].losses.keys()
+
+
+
+
+def results(inspector: Inspector, images: list[Path], **options: int) -> list[Inspection]:
+    found = list(inspector.inspect_many(images, **options))
+    assert not any(isinstance(one, Failure) for one in found)
+    return [one for one in found if isinstance(one, Inspection)]
+
+
+def test_save_and_load_answer_the_same(tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
+    images = [sample.path for sample in tiny_dataset.train_normals()]
+    trained = train(tiny_dataset, tiny_config, output=tmp_path / "model")
+    loaded = Inspector.load(tmp_path / "model", offline=True)
+    for one, other in zip(results(trained, images), results(loaded, images), strict=True):
+        assert one.score == other.score
+        assert one.to_dict() == other.to_dict()
+        np.testing.assert_array_equal(one.anomaly_map, other.anomaly_map)
+
+
+def test_a_result_does_not_depend_on_the_other_images(tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
+    inspector = train(tiny_dataset, tiny_config)
+    images = [sample.path for sample in tiny_dataset.train_normals()]
+    together = results(inspector, images)
+    for image, one in zip(images, together, strict=True):
+        alone = inspector.inspect(image)
+        np.testing.assert_allclose(alone.anomaly_map, one.anomaly_map, atol=1e-5)
+        assert alone.product == one.product
+        assert alone.score == pytest.approx(one.score, abs=1e-5)
+    backwards = results(inspector, images[::-1], batch=3)[::-1]
+    for one, other in zip(together, backwards, strict=True):
+        np.testing.assert_allclose(one.anomaly_map, other.anomaly_map, atol=1e-5)
+
+
+def test_unreadable_images_keep_their_place(tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
+    inspector = train(tiny_dataset, tiny_config)
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"nothing")
+    good = tiny_dataset.train_normals()[0].path
+    found = list(inspector.inspect_many([good, bad, good, tmp_path / "missing.png"]))
+    assert [isinstance(one, Failure) for one in found] == [False, True, False, True]
+    assert isinstance(found[1], Failure)
+    assert found[1].source == str(bad)
+
+
+def test_a_region_of_interest_is_kept_and_obeyed(
+    tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig
+) -> None:
+    roi = np.zeros((128, 128), dtype=bool)
+    roi[32:96, 32:96] = True
+    train(tiny_dataset, tiny_config, output=tmp_path / "model", rois={"spots": roi})
+    loaded = Inspector.load(tmp_path / "model")
+    result = loaded.inspect(tiny_dataset.train_normals("spots")[0].path, product="spots")
+    assert not result.anomaly_map[~loaded.rois["spots"]].any()
+    assert result.anomaly_map[loaded.rois["spots"]].any()
+    assert loaded.rois["spots"].sum() == 32 * 32
