@@ -38,12 +38,19 @@ Ascending = Annotated[tuple[FiniteFloat, ...], BeforeValidator(_ascending)]
 
 
 class FusionWeights(BaseModel):
-    """Final map = reconstruction · S_rec + refiner · S_ref (OneNIP, equation 10)."""
+    """Final map = reconstruction · S_rec + refiner · S_ref (OneNIP, equation 10).
+
+    Attributes:
+        reconstruction: weight of the reconstruction error.
+        refiner: weight of the refiner.
+        evidence: the refiner enters as −ln(1 − S_ref), which tells apart what its sigmoid saturates; else as S_ref.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     reconstruction: FiniteFloat = 1.0
     refiner: FiniteFloat = 0.0
+    evidence: bool = False
 
 
 class ProductCalibration(BaseModel):

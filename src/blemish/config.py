@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from blemish.errors import ConfigError
 
 PresetName = Literal["paper", "fast", "accurate"]
-DecoderName = Literal["dynamic", "static", "uniad"]
+DecoderName = Literal["dynamic", "static", "uniad", "none"]
 
 
 class _Config(BaseModel):
@@ -26,11 +26,13 @@ class BackboneConfig(_Config):
     Attributes:
         name: `embedded`, or `timm:<model>`.
         weights: safetensors file for a timm model; None fetches that model's own weights from its hub.
-        levels: indices of the model's feature levels; None takes the rule of `blemish.backbones`: strides 4, 8, 16.
+        strides: of the levels to use; a model's last level at each of them.
+        levels: indices of a timm model's feature levels, instead of `strides`.
     """
 
     name: str = Field(default="embedded", pattern=r"^(embedded|timm:.+)$")
     weights: Path | None = None
+    strides: tuple[int, ...] = (4, 8, 16)
     levels: tuple[int, ...] | None = None
 
 
@@ -41,10 +43,15 @@ class ModelConfig(_Config):
         size: side of the square input in pixels, a multiple of 16.
         detail: 1: every level is resized to one cell per token (the paper). 2: finer levels keep 2×2 cells per
             token, so that error map and refiner see twice the resolution.
+        neighbourhood: each level is averaged over so many cells squared before anything else; 1: not (the paper).
         standardise: features to mean 0 and standard deviation 1 per channel over the training images.
         principal_start: input and output projection start as the features' principal components.
         neighbour_window: odd size of the masked neighbourhood; None: half the grid, as in the release.
-        decoder: `dynamic` is OneNIP's, `static` and `uniad` are the ablations of Tab. 4.
+        decoder: `dynamic` is OneNIP's, `static` and `uniad` are the ablations of Tab. 4; `none`: the composed prompt
+            itself is the reconstruction.
+        prompt_patches: patches of normal images per product, of which a prompt is composed for each query; the
+            reconstruction is that prompt plus what the network adds. 0: one image as prompt (the paper).
+        error_smoothing: the signed error is averaged over so many cells squared before its norm; 1: not (the paper).
         refiner: whether there is a refiner.
         refiner_bottleneck: channels of a 1×1 convolution before the refiner; 0: none (the paper).
         refiner_sees_features: the refiner's input is the error and the features themselves, not the error alone.
@@ -52,6 +59,7 @@ class ModelConfig(_Config):
 
     size: int = Field(default=224, ge=64, le=1024, multiple_of=16)
     detail: Literal[1, 2] = 1
+    neighbourhood: Literal[1, 3, 5] = 1
     standardise: bool = False
     principal_start: bool = False
     width: int = Field(default=256, ge=16, multiple_of=2)
@@ -62,6 +70,8 @@ class ModelConfig(_Config):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     neighbour_window: int | None = Field(default=None, ge=0)
     decoder: DecoderName = "dynamic"
+    prompt_patches: int = Field(default=0, ge=0)
+    error_smoothing: Literal[1, 3, 5] = 1
     refiner: bool = True
     refiner_channels: int = Field(default=128, ge=8)
     refiner_bottleneck: int = Field(default=0, ge=0)
@@ -81,6 +91,8 @@ class ModelConfig(_Config):
     def _consistent(self) -> ModelConfig:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.decoder == "none" and not self.prompt_patches:
+            raise ValueError("without a decoder the prompt must be composed: set prompt_patches")
         if self.window // 2 * 2 + 1 >= self.grid:
             raise ValueError(f"a neighbour window of {self.window} hides all of a {self.grid}×{self.grid} grid")
         return self
@@ -123,6 +135,7 @@ class TrainConfig(_Config):
         schedule: `step`: learning rate × 0.1 after four fifths; `cosine`: 50 steps of warm-up, then cosine to 2 %.
         pool: pseudo-anomalous versions of each training image that are made ahead; 0: a fresh one for every draw.
         refresh: share of that pool that is made anew over one training.
+        evidence: the refiner enters the fusion as −ln(1 − probability), else as its probability (the paper).
         hold_out: share of the normal training images kept for calibration, whole groups at a time.
         precision: as Lightning Fabric names it.
         checkpoint_minutes: a checkpoint is written this often.
@@ -148,6 +161,7 @@ class TrainConfig(_Config):
     schedule: Literal["step", "cosine"] = "step"
     pool: int = Field(default=0, ge=0)
     refresh: float = Field(default=0, ge=0)
+    evidence: bool = False
     hold_out: float = Field(default=0.15, gt=0, lt=1)
     false_alarm_rate: float = Field(default=0.01, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
@@ -186,8 +200,12 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 _FAST: dict[str, Any] = {
+    "backbone": {"strides": (8, 16)},
     "model": {
         "detail": 2,
+        "neighbourhood": 3,
+        "error_smoothing": 3,
+        "prompt_patches": 10_000,
         "standardise": True,
         "principal_start": True,
         "width": 128,
@@ -198,6 +216,7 @@ _FAST: dict[str, Any] = {
         "dropout": 0.0,
         "refiner_channels": 64,
         "refiner_bottleneck": 128,
+        "refiner_sees_features": True,
     },
     "pseudo_anomalies": {
         "self_paste": 0.15,
@@ -215,9 +234,10 @@ _FAST: dict[str, Any] = {
     "clip": 1.0,
     "schedule": "cosine",
     "pool": 2,
+    "evidence": True,
 }
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"backbone": {"name": "timm:tf_efficientnet_b4.aa_in1k", "levels": (0, 1, 2, 3)}},
     "fast": _FAST,
-    "accurate": {**_FAST, "model": {**_FAST["model"], "width": 256, "heads": 8}, "steps": 4000, "pool": 4, "refresh": 2},
+    "accurate": _merged(_FAST, {"model": {"width": 256, "heads": 8}, "steps": 4000, "pool": 4, "refresh": 2}),
 }

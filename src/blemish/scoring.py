@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from blemish.calibration import FusionWeights
 
 POOLING_WINDOW = 16
+_SMALLEST = np.float32(2**-24)  # a float32 probability tells no finer difference to 1
 
 
 def fuse(
@@ -26,7 +27,8 @@ def fuse(
     """
     fused = np.float32(weights.reconstruction) * reconstruction
     if refiner is not None:
-        fused = fused + np.float32(weights.refiner) * refiner
+        refined = -np.log(np.maximum(1 - refiner, _SMALLEST)) if weights.evidence else refiner
+        fused = fused + np.float32(weights.refiner) * refined
     return fused if roi is None else np.where(roi, fused, np.float32(0))
 
 

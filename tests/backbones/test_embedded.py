@@ -181,4 +181,4 @@ def test_shipped_network_imitates_its_teacher_on_unseen_scenes(tool: ModuleType,
     teacher.standardise(pictures(24, tool.SCENE_SIZE))
     unseen = np.stack([scene(tool.SCENE_SIZE, generator(7, "unseen", index)) for index in range(8)])
     shares = tool.explained(network, teacher, [tool.normalised(unseen)])
-    assert min(shares) > 0.1
+    assert min(shares) > 0.3

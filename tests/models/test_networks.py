@@ -65,23 +65,33 @@ def test_position_is_column_then_row() -> None:
 
 @pytest.mark.parametrize("detail", [1, 2])
 def test_folding_is_undone_by_unfolding(detail: int) -> None:
-    layout = FeatureLayout(channels=(2, 3, 4), strides=(4, 8, 16), grid=4, detail=detail)
+    layout = FeatureLayout(channels=(2, 3, 4), grid=4, detail=detail)
     levels = [torch.randn(2, 2, 16, 16), torch.randn(2, 3, 8, 8), torch.randn(2, 4, 4, 4)]
-    tokens = layout.fold(levels)
+    tokens = layout.tokens(levels)
     assert tokens.shape == (2, layout.token_channels, 4, 4)
     cells = layout.unfold(tokens)
     assert cells.shape == (2, layout.cell_channels, 4 * detail, 4 * detail)
+    torch.testing.assert_close(layout.fold(cells), tokens)
     if detail == 2:
         torch.testing.assert_close(cells[:, 2:5], levels[1])
         torch.testing.assert_close(cells[:, :2], torch.nn.functional.avg_pool2d(levels[0], 2))
     else:
         torch.testing.assert_close(cells[:, 5:], levels[2])
+        corners = torch.nn.functional.interpolate(levels[1], size=(4, 4), mode="bilinear", align_corners=True)
+        torch.testing.assert_close(cells[:, 2:5], corners)
+
+
+def test_a_neighbourhood_is_averaged() -> None:
+    layout = FeatureLayout(channels=(1,), grid=4, neighbourhood=3)
+    tokens = layout.tokens([torch.arange(16.0).view(1, 1, 4, 4)])
+    assert tokens[0, 0, 1, 1] == pytest.approx(5)
+    assert tokens[0, 0, 0, 0] == pytest.approx((0 + 1 + 4 + 5) / 9)
 
 
 def test_folded_cells_share_their_channels_statistics() -> None:
-    layout = FeatureLayout(channels=(1, 2), strides=(8, 16), grid=4, detail=2)
-    shared = layout.shared(torch.tensor([1.0, 2.0, 3.0, 6.0, 10.0, 20.0]))
-    assert shared.tolist() == [3, 3, 3, 3, 10, 20]
+    layout = FeatureLayout(channels=(1, 1), grid=4, detail=2)
+    shared = layout.shared(torch.tensor([1.0, 2.0, 3.0, 6.0, 10.0, 20.0, 10.0, 20.0]))
+    assert shared.tolist() == [3, 3, 3, 3, 15, 15, 15, 15]
 
 
 def test_a_principal_start_passes_what_lies_in_the_first_components() -> None:
@@ -95,9 +105,16 @@ def test_a_principal_start_passes_what_lies_in_the_first_components() -> None:
 
 
 def test_the_refiner_sees_the_doubled_detail() -> None:
-    layout = FeatureLayout(channels=(2, 4), strides=(8, 16), grid=6, detail=2)
+    layout = FeatureLayout(channels=(2, 4), grid=6, detail=2)
     model = OneNIP(layout.token_channels, (6, 6), refiner_channels=8, refiner_bottleneck=4,
                    refiner_sees_features=True, layout=layout, **SMALL)  # type: ignore[arg-type]  # fmt: skip
     query = torch.randn(2, layout.token_channels, 6, 6)
     assert model.refine(query, torch.zeros_like(query)).shape == (2, 1, 24, 24)
     assert model(query, query).refiner_map.shape == (2, 1, 96, 96)
+
+
+@pytest.mark.parametrize("decoder", ["dynamic", "none"])
+def test_what_is_added_to_a_prompt_starts_at_zero(decoder: str) -> None:
+    model = OneNIP(12, (6, 6), decoder=decoder, refiner=False, adds_to_prompt=True, **SMALL)  # type: ignore[arg-type]
+    query, prompt = torch.randn(2, 2, 12, 6, 6)
+    torch.testing.assert_close(model(query, prompt).reconstruction, prompt)

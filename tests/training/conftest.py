@@ -21,6 +21,7 @@ TINY = {
         "feedforward": 32,
         "refiner_channels": 8,
         "refiner_bottleneck": 8,
+        "prompt_patches": 300,
     },
     "batch": 4,
     "steps": 6,

@@ -140,13 +140,11 @@ def test_one_unreadable_image_loses_nothing(tmp_path: Path, tiny_folder: Path, t
 def test_progress_tells_of_every_stage(tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
     seen: list[TrainProgress] = []
     train(tiny_dataset, tiny_config, progress=seen.append)
-    assert [stage for stage in dict.fromkeys(one.stage for one in seen)] == ["features", "training", "calibration"]
+    assert list(dict.fromkeys(one.stage for one in seen)) == ["features", "training", "calibration"]
     for stage in ("features", "training", "calibration"):
         last = [one for one in seen if one.stage == stage][-1]
         assert last.done == last.total
     assert {"total", "reconstruction", "restoration", "dice"} <= seen[-2].losses.keys() | seen[-3].losses.keys()
-
-
 
 
 def results(inspector: Inspector, images: list[Path], **options: int) -> list[Inspection]:

@@ -1,13 +1,13 @@
 """Frozen feature extractors: `embedded` (ours, ships with the package) and `timm:<name>`.
 
 Rule for the levels of a timm model, unless they are named: of a convolutional network the last level at each of the
-strides 4, 8 and 16; of a network with one stride (vision transformers) four blocks evenly spread to the last one.
+configured strides (4, 8, 16); of a network with one stride (vision transformers) four blocks evenly spread to the last.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,22 +18,33 @@ from blemish.errors import ConfigError, ModelError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-_STRIDES = (4, 8, 16)
 
 
 class Backbone(nn.Module):
     """A frozen network with several feature levels.
+
+    Args:
+        network: images → levels.
+        strides, channels: of its levels.
+        rows: which of them to use; None: all.
 
     Attributes:
         strides: pixels per cell of each level.
         channels: channels of each level.
     """
 
-    def __init__(self, network: nn.Module, strides: tuple[int, ...], channels: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        strides: tuple[int, ...],
+        channels: tuple[int, ...],
+        rows: tuple[int, ...] | None = None,
+    ) -> None:
         super().__init__()
+        self._rows = tuple(range(len(strides))) if rows is None else rows
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.strides = strides
-        self.channels = channels
+        self.strides = tuple(strides[row] for row in self._rows)
+        self.channels = tuple(channels[row] for row in self._rows)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
@@ -53,7 +64,8 @@ class Backbone(nn.Module):
         """
         x = images.permute(0, 3, 1, 2).to(self.get_buffer("mean").dtype).div(255)
         x = (x - self.get_buffer("mean")) / self.get_buffer("std")
-        return [level.float() for level in self.network(x.contiguous(memory_format=torch.channels_last))]
+        levels = self.network(x.contiguous(memory_format=torch.channels_last))
+        return [levels[row].float() for row in self._rows]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         return self.levels(images)
@@ -75,7 +87,7 @@ def load_backbone(config: BackboneConfig, size: int, *, offline: bool = False) -
         from blemish.backbones.embedded import load_embedded
 
         embedded = load_embedded()
-        return Backbone(embedded, embedded.strides, embedded.channels)
+        return Backbone(embedded, embedded.strides, embedded.channels, _rows(embedded.strides, config.strides))
     name = config.name.removeprefix("timm:")
     if config.weights is None and offline:
         raise ModelError(f"The weights of '{name}' would have to be downloaded.", _remedy(name))
@@ -101,7 +113,9 @@ def _timm(name: str, config: BackboneConfig, size: int, *, pretrained: bool) -> 
     if name.startswith(("vit", "deit", "beit", "eva")):
         options["img_size"] = size
     try:
-        indices = config.levels or _levels_by_rule(timm.create_model(name, **{**options, "pretrained": False}))
+        indices = config.levels or _levels_by_rule(
+            timm.create_model(name, **{**options, "pretrained": False}).feature_info.reduction(), config.strides
+        )
         return timm.create_model(name, out_indices=indices, **options)
     except Exception as error:  # timm raises whatever its hub client, its registry or the model itself raises
         if pretrained:
@@ -109,15 +123,19 @@ def _timm(name: str, config: BackboneConfig, size: int, *, pretrained: bool) -> 
         raise ConfigError(f"timm cannot build '{name}' with these levels: {error}.", "Choose other levels.") from error
 
 
-def _levels_by_rule(network: Any) -> tuple[int, ...]:
-    strides = network.feature_info.reduction()
-    if len(set(strides)) == 1:
-        last = len(strides) - 1
+def _levels_by_rule(found: list[int], wanted: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(found)) == 1:
+        last = len(found) - 1
         return tuple(round(last * part / 4) for part in (1, 2, 3, 4))
-    found = [max((i for i, s in enumerate(strides) if s == stride), default=None) for stride in _STRIDES]
-    if None in found:
-        raise ConfigError(f"The model's levels have strides {strides}, not all of {_STRIDES}.", "Name its levels.")
-    return tuple(cast("list[int]", found))
+    return _rows(tuple(found), wanted)
+
+
+def _rows(found: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:
+    """The last level at each of the wanted strides."""
+    missing = [stride for stride in wanted if stride not in found]
+    if missing or not wanted:
+        raise ConfigError(f"The backbone's levels have strides {found}, none has {missing}.", "Choose other strides.")
+    return tuple(max(row for row, stride in enumerate(found) if stride == one) for one in wanted)
 
 
 def _load_weights(network: nn.Module, path: Path, name: str) -> None:

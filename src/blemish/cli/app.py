@@ -24,6 +24,7 @@ app = typer.Typer(
     name="blemish",
     cls=Verbs,
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

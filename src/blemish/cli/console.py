@@ -83,7 +83,8 @@ def training_progress(*, quiet: bool = False) -> Iterator[Callable[[TrainProgres
     else:
         from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[note]}"))
+        note = TextColumn("{task.fields[note]}")
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), note)
         tasks: dict[str, TaskID] = {}
         with Progress(*columns, console=output) as bar:
 

@@ -41,7 +41,7 @@ Model = Annotated[
 ]
 Data = Annotated[
     list[Path],
-    typer.Argument(metavar="DATA...", help="Folders in any known layout, or CSV/JSONL manifests.", show_default=False),
+    typer.Argument(metavar="DATA", help="Folders in any known layout, or CSV/JSONL manifests.", show_default=False),
 ]
 Split = Annotated[
     SplitRule,

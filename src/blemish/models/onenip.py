@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from blemish.backbones.layout import FeatureLayout
 from blemish.config import DecoderName
@@ -68,7 +69,10 @@ class OneNIP(nn.Module):
         width, heads, encoder_layers, decoder_layers, feedforward, dropout: the transformer.
         neighbour_window: odd size of the masked neighbourhood (h // 2 in the release); 0 masks nothing.
         stride: pixels a token covers on each axis; maps are stride·h × stride·w.
-        decoder: `dynamic` (the paper's), `static` (UniAD's with the prompt as query) or `uniad` (no prompt); Tab. 4.
+        decoder: `dynamic` (the paper's), `static` (UniAD's with the prompt as query), `uniad` (no prompt), all Tab. 4;
+            `none`: the prompt itself is the reconstruction.
+        adds_to_prompt: the reconstruction is the prompt's features plus the network's output, which starts at 0.
+        error_smoothing: cells per axis over which the signed error is averaged before its norm; 1: not (the paper).
         refiner: whether there is a refiner.
         refiner_channels: its inner channels.
         refiner_bottleneck: channels of a 1×1 convolution in front of it; 0: none (the paper).
@@ -94,25 +98,32 @@ class OneNIP(nn.Module):
         refiner_bottleneck: int = 0,
         refiner_sees_features: bool = False,
         layout: FeatureLayout | None = None,
+        adds_to_prompt: bool = False,
+        error_smoothing: int = 1,
     ) -> None:
         super().__init__()
         self.grid = grid
         self.layout = layout
+        self.adds_to_prompt = adds_to_prompt
+        self.error_smoothing = error_smoothing
         self.refiner_sees_features = refiner_sees_features
         self.stride = stride
         self.prompted = decoder != "uniad"
-        self.input_proj = nn.Linear(channels, width)
-        self.output_proj = nn.Linear(width, channels)
-        self.position = PositionEmbedding(grid, width)
-        self.encoder = Encoder(encoder_layers, width, heads, feedforward, dropout)
-        self.decoder: BidirectionalDecoder | LearnedQueryDecoder
-        if decoder == "dynamic":
-            self.decoder = BidirectionalDecoder(decoder_layers, width, heads, feedforward, dropout)
-        else:
-            tokens = grid[0] * grid[1]
-            self.decoder = LearnedQueryDecoder(
-                decoder_layers, tokens, width, heads, feedforward, dropout, learned=decoder == "uniad"
-            )
+        self.transforms = decoder != "none"
+        if self.transforms:
+            self.input_proj = nn.Linear(channels, width)
+            self.output_proj = nn.Linear(width, channels)
+            self.position = PositionEmbedding(grid, width)
+            self.encoder = Encoder(encoder_layers, width, heads, feedforward, dropout)
+            self.decoder: BidirectionalDecoder | LearnedQueryDecoder
+            if decoder == "dynamic":
+                self.decoder = BidirectionalDecoder(decoder_layers, width, heads, feedforward, dropout)
+            else:
+                tokens = grid[0] * grid[1]
+                self.decoder = LearnedQueryDecoder(
+                    decoder_layers, tokens, width, heads, feedforward, dropout, learned=decoder == "uniad"
+                )
+            self.register_buffer("mask", neighbour_mask(grid, neighbour_window), persistent=False)
         cells = channels if layout is None else layout.cell_channels
         detail = 1 if layout is None else layout.detail
         self.refiner = (
@@ -120,8 +131,9 @@ class OneNIP(nn.Module):
             if refiner
             else None
         )
-        self.register_buffer("mask", neighbour_mask(grid, neighbour_window), persistent=False)
         initialise(self)
+        if self.transforms and adds_to_prompt:
+            nn.init.zeros_(self.output_proj.weight)
 
     def encode(self, features: Tensor) -> Tensor:
         """B×C×h×w features → B×N×D tokens; the same for queries and prompts, so prompts can be encoded once."""
@@ -135,7 +147,10 @@ class OneNIP(nn.Module):
 
     def reconstruct(self, query: Tensor, prompt: Tensor) -> Tensor:
         """B×C×h×w query and prompt features → reconstruction B×C×h×w."""
-        return self.decode(self.encode(query), self.encode(prompt))
+        if not self.transforms:
+            return prompt
+        added = self.decode(self.encode(query), self.encode(prompt))
+        return prompt + added if self.adds_to_prompt else added
 
     def unfold(self, tokens: Tensor) -> Tensor:
         """Tokens B×C×h×w → cells, B×C'×(detail·h)×(detail·w)."""
@@ -152,9 +167,12 @@ class OneNIP(nn.Module):
     def maps(self, query: Tensor, reconstruction: Tensor) -> Reconstruction:
         """Both maps at input size."""
         size = (query.shape[-2] * self.stride, query.shape[-1] * self.stride)
+        error = self.unfold(query - reconstruction)
+        if self.error_smoothing > 1:
+            error = F.avg_pool2d(error, self.error_smoothing, stride=1, padding=self.error_smoothing // 2)
         return Reconstruction(
             reconstruction,
-            error_map(self.unfold(query - reconstruction), size),
+            error_map(error, size),
             None if self.refiner is None else upsample(self.refine(query, reconstruction), size).sigmoid(),
         )
 
@@ -175,7 +193,8 @@ class OneNIP(nn.Module):
         scale = values[-width:].clamp(min=1e-8).sqrt()
         vectors = vectors[:, -width:]
         self.input_proj.weight[:width] = (vectors / scale).T.to(self.input_proj.weight)
-        self.output_proj.weight[:, :width] = (vectors * scale).to(self.output_proj.weight)
+        if not self.adds_to_prompt:
+            self.output_proj.weight[:, :width] = (vectors * scale).to(self.output_proj.weight)
 
     @classmethod
     def from_reference_state_dict(cls, state: dict[str, Tensor], heads: int = 8, neighbour_window: int = 7) -> OneNIP:

@@ -12,6 +12,7 @@ from blemish.backbones.backbone import Backbone
 from blemish.backbones.layout import FeatureLayout
 from blemish.config import ModelConfig
 from blemish.models.onenip import OneNIP
+from blemish.models.prompt_bank import PromptBank
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class PromptedNetwork(nn.Module):
     """OneNIP with its backbone and one stored prompt per product.
 
     Prompts are encoded once, when they are set; the product of an image is the one whose prompt's mean feature has
-    the highest cosine similarity to the image's (OneNIP §3.4).
+    the highest cosine similarity to the image's (OneNIP §3.4). With `prompt_patches` the prompt that is reconstructed
+    from is composed for each image out of that product's `PromptBank`.
 
     Args:
         backbone: frozen.
@@ -46,7 +48,7 @@ class PromptedNetwork(nn.Module):
     def __init__(self, backbone: Backbone, config: ModelConfig, products: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.layout = FeatureLayout.of(backbone, config.grid, config.detail)
+        self.layout = FeatureLayout.of(backbone, config)
         channels = self.layout.token_channels
         self.model = OneNIP(
             channels=channels,
@@ -64,15 +66,19 @@ class PromptedNetwork(nn.Module):
             refiner_bottleneck=config.refiner_bottleneck,
             refiner_sees_features=config.refiner_sees_features,
             layout=self.layout,
+            adds_to_prompt=config.prompt_patches > 0,
+            error_smoothing=config.error_smoothing,
         )
+        self.bank = PromptBank(self.layout, products, config.prompt_patches) if config.prompt_patches else None
         self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
         self.register_buffer("std", torch.ones(1, channels, 1, 1))
         self.register_buffer("prompts", torch.zeros(products, channels, config.grid, config.grid))
-        self.register_buffer("encoded", torch.zeros(products, config.grid**2, config.width), persistent=False)
+        if not config.prompt_patches:
+            self.register_buffer("encoded", torch.zeros(products, config.grid**2, config.width), persistent=False)
 
     def tokens(self, images: Tensor) -> Tensor:
         """uint8 B×S×S×3 → B×C×h×w tokens as the backbone gives them, not standardised."""
-        return self.layout.fold(self.backbone.levels(images))
+        return self.layout.tokens(self.backbone.levels(images))
 
     def standardised(self, tokens: Tensor) -> Tensor:
         """Tokens as OneNIP takes them."""
@@ -86,8 +92,20 @@ class PromptedNetwork(nn.Module):
 
     @torch.no_grad()
     def encode_prompts(self) -> None:
-        """Encode the stored prompts with the present weights; call it after loading or training."""
-        self.get_buffer("encoded").copy_(self.model.encode(self.get_buffer("prompts")))
+        """Bring what is derived from the prompts up to date; call it after loading or training."""
+        if self.bank is not None:
+            self.bank.index()
+        else:
+            self.get_buffer("encoded").copy_(self.model.encode(self.get_buffer("prompts")))
+
+    def reconstruct(self, tokens: Tensor, products: Tensor) -> Tensor:
+        """Reconstruction of standardised tokens under the prompts of `products` (B)."""
+        if self.bank is None:
+            return self.model.decode(self.model.encode(tokens), self.get_buffer("encoded")[products])
+        indices = torch.cat(
+            [self.bank.search(row.unsqueeze(0), int(product)) for row, product in zip(tokens, products, strict=True)]
+        )
+        return self.model.reconstruct(tokens, self.bank.compose(indices, products))
 
     def similarities(self, tokens: Tensor) -> Tensor:
         """Cosine similarity B×P of standardised tokens' means to the prompts' means."""
@@ -107,8 +125,7 @@ class PromptedNetwork(nn.Module):
             chosen = similarities.argmax(dim=1)
         else:
             chosen = torch.full((len(images),), product, device=images.device)
-        reconstruction = self.model.decode(self.model.encode(tokens), self.get_buffer("encoded")[chosen])
-        maps = self.model.maps(tokens, reconstruction)
+        maps = self.model.maps(tokens, self.reconstruct(tokens, chosen))
         refined = maps.refiner_map
         return PromptedMaps(
             similarities, chosen, maps.reconstruction_map.squeeze(1), None if refined is None else refined.squeeze(1)

@@ -13,8 +13,9 @@ from blemish.config import TrainConfig
 from blemish.models.prompted import PromptedNetwork
 from blemish.procedural.seeding import generator
 from blemish.synthesis.pseudo import PseudoAnomalies
-from blemish.training.features import AnomalyPool, clean_features
+from blemish.training.features import AnomalyPool, chunks, clean_features, standardised
 from blemish.training.images import TrainingSet, choose_prompts, draw_weights
+from blemish.training.neighbours import Neighbours
 from blemish.training.step import Batch
 from blemish.training.store import Store
 
@@ -64,8 +65,14 @@ class BatchSource:
         self._weights = draw_weights(training, config.balance)
         self._product = np.array([training.products.index(image.product) for image in training.train])
         self._own = [training.indices(product) for product in training.products]
+        self._neighbours = (
+            Neighbours.of(network, training, self._clean, config.seed) if config.model.prompt_patches else None
+        )
+        self._found = None if self._neighbours is None else self._find_all(self._neighbours, store)
         self._pool = (
-            AnomalyPool(network, pixels, synthesis, config.pool, config.refresh, steps, store) if config.pool else None
+            AnomalyPool(network, pixels, synthesis, config.pool, config.refresh, steps, store, self._neighbours)
+            if config.pool
+            else None
         )
 
     def sample(self, count: int) -> Tensor:
@@ -88,25 +95,41 @@ class BatchSource:
             prompts = self._prompt_rows[self._product[rows]]
         keys = step * self._config.batch + np.arange(len(rows))
         rows, versions, prompts, keys = (part[self._share] for part in (rows, versions, prompts, keys))
-        anomalous, masks = self._anomalous(step, rows, versions, keys)
-        mask = torch.from_numpy(masks).to(anomalous.device).unsqueeze(1).float()
-        return Batch(self._tokens(self._clean, rows), anomalous, self._tokens(self._clean, prompts), mask), rng
-
-    def _anomalous(
-        self, step: int, rows: NDArray[np.int64], versions: NDArray[np.int64], keys: NDArray[np.int64]
-    ) -> tuple[Tensor, NDArray[np.uint8]]:
         if self._pool is not None:
             self._pool.renew(step)
             slots = versions * len(self._clean) + rows
-            return self._tokens(self._pool.features, slots), self._pool.masks(slots)
+            anomalous = self._tokens(self._pool.features, slots)
+            masks = self._pool.masks(slots)
+        else:
+            slots = None
+            anomalous, masks = self._fresh(rows, keys)
+        mask = torch.from_numpy(masks).to(anomalous.device).unsqueeze(1).float()
+        if self._neighbours is None or self._found is None:
+            chosen: tuple[Tensor, ...] = (self._tokens(self._clean, prompts),)
+        else:
+            found = self._neighbours.find(anomalous, rows) if slots is None else self._pool_neighbours(slots)
+            chosen = tuple(self._neighbours.compose(part, rows) for part in (self._found[rows], found))
+        return Batch(self._tokens(self._clean, rows), anomalous, chosen, mask), rng
+
+    def _fresh(self, rows: NDArray[np.int64], keys: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.uint8]]:
         pixels, masks = self._synthesis.make(self._pixels[rows], keys.tolist())
         device = self._network.get_buffer("mean").device
         tokens = self._network.tokens(torch.from_numpy(pixels).to(device))
         return self._network.standardised(tokens), masks.astype(np.uint8)
 
+    def _pool_neighbours(self, slots: NDArray[np.int64]) -> NDArray[np.int32]:
+        assert self._pool is not None
+        return self._pool.neighbours[slots]
+
+    def _find_all(self, neighbours: Neighbours, store: Store) -> NDArray[np.int32]:
+        found: NDArray[np.int32] = store.array((len(self._clean), self._network.layout.side**2), np.int32)
+        for chunk in chunks(len(self._clean)):
+            rows = np.arange(chunk.start, chunk.stop)
+            found[chunk] = neighbours.find(self._tokens(self._clean, rows), rows)
+        return found
+
     def _tokens(self, features: NDArray[np.float16], rows: NDArray[np.int64]) -> Tensor:
-        device = self._network.get_buffer("mean").device
-        return self._network.standardised(torch.from_numpy(features[rows]).to(device).float())
+        return standardised(self._network, features[rows])
 
     def _means(self) -> NDArray[np.float32]:
         parts = np.array_split(np.arange(len(self._clean)), -(-len(self._clean) // _STATISTICS_CHUNK))

@@ -19,6 +19,7 @@ from blemish.inspection import Failure
 from blemish.models.prompted import PromptedNetwork
 from blemish.synthesis.pseudo import PseudoAnomalies
 from blemish.training.images import TrainingImage
+from blemish.training.neighbours import Neighbours
 from blemish.training.store import Store
 
 CHUNK = 16
@@ -78,6 +79,7 @@ class AnomalyPool:
         refresh: how often the whole pool is renewed during the training.
         steps: of the training.
         store: where the features live.
+        neighbours: finds the patches of which their prompts are composed; None without a prompt bank.
     """
 
     def __init__(
@@ -89,11 +91,15 @@ class AnomalyPool:
         refresh: float,
         steps: int,
         store: Store,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self._network, self._pixels, self._synthesis = network, pixels, synthesis
+        self._neighbours = neighbours
         slots = versions * len(pixels)
         grid, size = network.layout.grid, pixels.shape[1]
         self.features: NDArray[np.float16] = store.array((slots, network.layout.token_channels, grid, grid), np.float16)
+        if neighbours is not None:
+            self.neighbours: NDArray[np.int32] = store.array((slots, network.layout.side**2), np.int32)
         self._masks: NDArray[np.uint8] = store.array((slots, size, -(-size // 8)), np.uint8)
         self._chunks = list(chunks(slots))
         self._rate = len(self._chunks) * refresh / steps
@@ -128,6 +134,15 @@ class AnomalyPool:
         anomalous, masks = self._synthesis.make(self._pixels[slots % len(self._pixels)], keys.tolist())
         self.features[chunk] = _tokens(self._network, anomalous)
         self._masks[chunk] = np.packbits(masks, axis=-1)
+        if self._neighbours is not None:
+            tokens = standardised(self._network, self.features[chunk])
+            self.neighbours[chunk] = self._neighbours.find(tokens, slots % len(self._pixels))
+
+
+def standardised(network: PromptedNetwork, features: NDArray[np.float16]) -> Tensor:
+    """Stored features B×C×h×w as the network takes them, on its device."""
+    device = network.get_buffer("mean").device
+    return network.standardised(torch.from_numpy(features).to(device).float())
 
 
 def _tokens(network: PromptedNetwork, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:

@@ -21,7 +21,7 @@ from blemish.training.calibrate import calibrate
 from blemish.training.images import TrainingSet
 from blemish.training.loop import TrainProgress
 
-SHARES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
+SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 # So many held-out images of a product are enough to choose between six shares.
 _TRIALS = 24
 _KEY = 1 << 40  # pseudo-anomalies that no training step has drawn
@@ -55,10 +55,12 @@ def fit_calibration(
         normal, anomalous, masks = _trials(inspector, product, paths[:_TRIALS], ranges[product], synthesis)
         levels[product] = _level(normal)
         if normal[0].refiner is not None:
-            gains.append([_pixel_ap(normal, anomalous, masks, _weights(levels[product], share)) for share in SHARES])
+            gains.append(
+                [_pixel_ap(normal, anomalous, masks, _weights(levels[product], share, config)) for share in SHARES]
+            )
     share = SHARES[int(np.mean(gains, axis=0).argmax())] if gains else 0.0
     fused = {
-        name: one.model_copy(update={"fusion": _weights(levels[name], share)})
+        name: one.model_copy(update={"fusion": _weights(levels[name], share, config)})
         for name, one in inspector.calibration.products.items()
     }
     inspector = inspector.with_calibration(Calibration(products=fused))
@@ -97,8 +99,8 @@ def _level(normal: list[RawMaps]) -> float:
     return max(float(np.quantile(np.stack([raw.reconstruction for raw in normal]), 0.99)), 1e-9)
 
 
-def _weights(level: float, share: float) -> FusionWeights:
-    return FusionWeights(reconstruction=(1 - share) / level, refiner=share)
+def _weights(level: float, share: float, config: TrainConfig) -> FusionWeights:
+    return FusionWeights(reconstruction=(1 - share) / level, refiner=share, evidence=config.evidence)
 
 
 def _pixel_ap(

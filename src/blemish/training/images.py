@@ -9,16 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.data.dataset import Dataset
+from blemish.data.sample import Sample
 from blemish.data.split import hold_out
 from blemish.errors import DataError
 
 
 @dataclass(frozen=True)
 class TrainingImage:
-    """A normal image that trains or calibrates."""
+    """A normal image that trains or calibrates; images of one group show the same part."""
 
     path: Path
     product: str
+    group: str
+
+
+def _of(sample: Sample) -> TrainingImage:
+    return TrainingImage(sample.path, sample.product, sample.group or str(sample.path))
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class TrainingSet:
                         f"none is left to {use}.",
                         "Add normal images of other parts, at least 2 and better 20, or leave the product out.",
                     )
-        return cls(products, *(tuple(TrainingImage(s.path, s.product) for s in part) for part in (rest, held)))
+        return cls(products, *(tuple(map(_of, part)) for part in (rest, held)))
 
     def indices(self, product: str) -> NDArray[np.int64]:
         """Rows of a product's training images."""

@@ -18,11 +18,18 @@ from blemish.training.noise import NoiseTable
 
 @dataclass(frozen=True)
 class Batch:
-    """Standardised tokens B×C×h×w of the clean image, a pseudo-anomalous version of it and a prompt; masks B×1×S×S."""
+    """Inputs of one step.
+
+    Attributes:
+        clean: standardised tokens of normal images, B×C×h×w.
+        anomalous: the same of a pseudo-anomalous version of each.
+        prompts: prompt tokens of the clean images, and of the anomalous ones where those differ (composed prompts).
+        mask: B×1×S×S, 1 where an anomalous image is defective.
+    """
 
     clean: Tensor
     anomalous: Tensor
-    prompt: Tensor
+    prompts: tuple[Tensor, ...]
     mask: Tensor
 
 
@@ -47,10 +54,7 @@ class TrainingStep(nn.Module):
         refines = model.refiner is not None and config.refiner_weight > 0
         streams = [batch.clean, batch.anomalous] if config.restoration or refines else [batch.clean]
         inputs = torch.cat(streams)
-        prompt = model.encode(self._jittered(batch.prompt, rng)) if model.prompted else None
-        encoded = model.encode(self._jittered(inputs, rng))
-        prompts = encoded if prompt is None else torch.cat([prompt] * len(streams))
-        reconstruction = model.decode(encoded, prompts)
+        reconstruction = self._reconstruct(inputs, batch.prompts, rng)
 
         parts = torch.split(reconstruction, len(batch.clean))
         losses = {"reconstruction": F.mse_loss(parts[0], batch.clean)}
@@ -67,6 +71,19 @@ class TrainingStep(nn.Module):
             losses["dice"] = per_image.mean() if config.mean_over_streams else 2 * per_image.mean()
             total = total + config.refiner_weight * losses["dice"]
         return {"total": total, **{name: value.detach() for name, value in losses.items()}}
+
+    def _reconstruct(self, inputs: Tensor, prompts: tuple[Tensor, ...], rng: np.random.Generator) -> Tensor:
+        """One prompt for both streams is encoded once."""
+        model = self.model
+        streams = len(inputs) // len(prompts[0])
+        prompt = torch.cat(prompts[:streams])
+        if not model.transforms:
+            return prompt
+        repeats = len(inputs) // len(prompt)
+        encoded_prompt = model.encode(self._jittered(prompt, rng)) if model.prompted else None
+        encoded = model.encode(self._jittered(inputs, rng))
+        added = model.decode(encoded, encoded if encoded_prompt is None else torch.cat([encoded_prompt] * repeats))
+        return torch.cat([prompt] * repeats) + added if model.adds_to_prompt else added
 
     def _jittered(self, tokens: Tensor, rng: np.random.Generator) -> Tensor:
         """f + scale · (‖f‖₂ / C) · ε for every token (§3 and release)."""

@@ -1,0 +1,232 @@
+"""One model for all real products: OneNIP beside UniAD and a memory bank, on the same features and images.
+
+    python benchmarks/real.py --shared ../shared --variants bank uniad fast --seeds 0 1 2
+    python benchmarks/real.py --page
+
+Appends one JSON line per (variant, seed, product, part) to docs/results/real.jsonl and skips what is finished;
+`--page` writes docs/results/real.md from it. `part` is `all`, or one of two halves of the test set, divided by a hash
+of the file name (of the group, where images show one part): variants were chosen on `choose`, `report` was not looked
+at before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from blemish.backbones.backbone import load_backbone
+from blemish.config import BackboneConfig, TrainConfig
+from blemish.data.dataset import Dataset
+from blemish.data.decode import load_square
+from blemish.data.masks import read_mask, resize_mask
+from blemish.data.sample import Sample
+from blemish.evaluation.scorecard import ImageRecord, ProductScore
+from blemish.evaluation.scorecard_builder import ScorecardBuilder
+from blemish.inspection import Failure
+from blemish.procedural.seeding import generator
+from blemish.scoring import image_score
+from blemish.training.train import TrainProgress, train
+
+ROOT = Path(__file__).parents[1]
+LINES = ROOT / "docs" / "results" / "real.jsonl"
+FOLDERS = ("magnetic_tile", "mvtec_subset", "printed_circuit", "solar_cell")
+PARTS = ("all", "choose", "report")
+METRICS = ("i_auroc", "i_ap", "i_f1max", "p_auroc", "p_ap", "p_f1max", "aupro_30", "aupro_05", "retrieval_accuracy")
+BANK_PATCHES = 20_000
+
+Scores = dict[str, list[ProductScore]]
+
+
+VARIANTS: dict[str, dict[str, object]] = {
+    "fast": {},
+    "fast, composed prompt alone": {"model": {"decoder": "none"}},
+    "fast, one image as prompt": {"model": {"prompt_patches": 0}},
+    "uniad": {"model": {"prompt_patches": 0, "decoder": "uniad", "refiner": False}, "restoration": False},
+}
+
+
+def part_of(sample: Sample) -> str:
+    key = f"{sample.product}/{sample.group or sample.path.parent.name + '/' + sample.path.name}"
+    return "choose" if hashlib.sha256(key.encode()).digest()[0] % 2 else "report"
+
+
+class Scoring:
+    """Scorecards of all parts at once, from one pass over the test images."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._builders = {part: ScorecardBuilder() for part in PARTS}
+
+    def add(self, sample: Sample, record: ImageRecord, anomaly_map: NDArray[np.float32]) -> None:
+        mask = None if sample.mask is None else resize_mask(read_mask(sample.mask), self._size)
+        for part in ("all", part_of(sample)):
+            self._builders[part].add(record, anomaly_map, mask)
+
+    def finish(self) -> Scores:
+        return {part: list(builder.finish({}).products) for part, builder in self._builders.items()}
+
+
+def memory_bank(dataset: Dataset, backbone: BackboneConfig, seed: int, size: int) -> Scores:
+    """PatchCore-like: distance to the nearest of 20,000 random patches of the product's training images.
+
+    Patches are 3×3-averaged features at stride 8 of the levels with strides 8 and 16.
+    """
+    extractor = load_backbone(backbone.model_copy(update={"strides": (8, 16)}), size, offline=True)
+    side = size // 8
+
+    def patches(paths: list[Path]) -> torch.Tensor:
+        levels = extractor.levels(torch.from_numpy(np.stack([load_square(path, size) for path in paths])))
+        cells = [F.interpolate(F.avg_pool2d(level, 3, 1, 1), (side, side), mode="bilinear") for level in levels]
+        return torch.cat(cells, dim=1).flatten(2).transpose(1, 2)
+
+    scoring = Scoring(size)
+    for product in dataset.products:
+        normals = [sample.path for sample in dataset.train_normals(product)]
+        count = -(-BANK_PATCHES // len(normals))
+        rng = generator(seed, f"memory bank {product}")
+        bank = torch.cat([patches([path])[0][rng.permutation(side * side)[:count]] for path in normals])
+        half_norms = bank.square().sum(1) / 2
+        for sample in dataset.test(product):
+            query = patches([sample.path])[0]
+            squared = query.square().sum(1) - 2 * (query @ bank.T - half_norms).amax(1)
+            distance = squared.clamp(min=0).sqrt().view(1, 1, side, side)
+            anomaly_map = F.interpolate(distance, (size, size), mode="bilinear")[0, 0].numpy()
+            record = ImageRecord(
+                source=str(sample.path),
+                product=product,
+                label=sample.label,
+                defect=sample.defect,
+                score=image_score(anomaly_map),
+                p_value=1.0,
+                defective=False,
+                predicted_product=None,
+                similarity=1.0,
+            )
+            scoring.add(sample, record, anomaly_map)
+        print(f"  {product}: {len(bank)} patches", flush=True)
+    return scoring.finish()
+
+
+def trained(dataset: Dataset, config: TrainConfig) -> tuple[Scores, float]:
+    """Train on everything, inspect every test image without telling its product."""
+    started = time.monotonic()
+    inspector = train(dataset, config, offline=True, progress=printer())
+    seconds = time.monotonic() - started
+    print(f"  trained in {seconds:.0f} s, {inspector.calibration.products[dataset.products[0]].fusion}", flush=True)
+    scoring = Scoring(inspector.size)
+    samples = dataset.test()
+    for sample, found in zip(samples, inspector.inspect_many([s.path for s in samples]), strict=True):
+        if isinstance(found, Failure):
+            raise found.error
+        scoring.add(sample, ImageRecord.of(sample, found), found.anomaly_map)
+    return scoring.finish(), seconds
+
+
+def printer(every: float = 30) -> Callable[[TrainProgress], None]:
+    last = 0.0
+
+    def show(progress: TrainProgress) -> None:
+        nonlocal last
+        if time.monotonic() - last > every:
+            last = time.monotonic()
+            losses = " ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
+            left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
+            print(f"  {progress.stage} {progress.done}/{progress.total}{left} {losses}", flush=True)
+
+    return show
+
+
+def finished() -> set[tuple[str, int]]:
+    return {(line["variant"], line["seed"]) for line in lines()}
+
+
+def lines() -> Iterator[dict[str, object]]:
+    if LINES.is_file():
+        yield from (json.loads(line) for line in LINES.read_text(encoding="utf-8").splitlines())
+
+
+def commit() -> str:
+    run = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return run.stdout.strip() or "unknown"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/ and weights/")
+    parser.add_argument("--variants", nargs="+", default=["bank", "uniad", "fast"], help=f"bank, {', '.join(VARIANTS)}")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--backbone", default="timm:resnet18")
+    parser.add_argument("--split", choices=["group", "image"], default="group", help="of the magnetic tiles")
+    parser.add_argument("--steps", type=int, help="instead of the preset's")
+    parser.add_argument("--threads", type=int, help="of torch")
+    parser.add_argument("--page", action="store_true", help="write docs/results/real.md and do nothing else")
+    arguments = parser.parse_args()
+    if arguments.page:
+        from real_page import write_page
+
+        write_page(LINES)
+        return
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    dataset = Dataset.from_folder(*(arguments.shared / "data" / name for name in FOLDERS), split=arguments.split)
+    weights = {"timm:resnet18": arguments.shared / "weights/resnet18_imagenet_to_layer3_fp16.safetensors"}
+    backbone = {"name": arguments.backbone, "weights": weights.get(arguments.backbone)}
+    for seed in arguments.seeds:
+        for name in arguments.variants:
+            label = name if arguments.backbone == "timm:resnet18" else f"{name}, {arguments.backbone}"
+            label += "" if arguments.split == "group" else ", split by image"
+            label += f", {arguments.steps} steps" if arguments.steps else ""
+            if (label, seed) in finished():
+                continue
+            print(f"{label}, seed {seed}", flush=True)
+            changes = {"backbone": backbone, "seed": seed} | ({"steps": arguments.steps} if arguments.steps else {})
+            started = time.monotonic()
+            if name == "bank":
+                scores = memory_bank(dataset, BackboneConfig.model_validate(backbone), seed, 224)
+                seconds = 0.0
+            else:
+                scores, seconds = trained(dataset, TrainConfig.of("fast", **VARIANTS[name], **changes))
+            append(label, seed, scores, seconds, time.monotonic() - started)
+
+
+def append(variant: str, seed: int, scores: Scores, train_seconds: float, seconds: float) -> None:
+    """Write one run's lines at once, so that a killed run leaves none."""
+    common = {
+        "variant": variant,
+        "seed": seed,
+        "train_seconds": round(train_seconds, 1),
+        "seconds": round(seconds, 1),
+        "command": shlex.join(["python", *sys.argv]),
+        "commit": commit(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+    }
+    rows = []
+    for part, products in scores.items():
+        for score in products:
+            metrics = {name: getattr(score, name) for name in METRICS}
+            rates = {name: rate and [rate.count, rate.total] for name, rate in
+                     (("false_alarms", score.false_alarms), ("recall", score.recall))}  # fmt: skip
+            rows.append({**common, "part": part, "product": score.product, **metrics, **rates})
+            if part != "report":
+                values = " ".join(f"{n} {100 * v:.1f}" for n, v in metrics.items() if v is not None)
+                print(f"  {part} {score.product}: {values}", flush=True)
+    LINES.parent.mkdir(parents=True, exist_ok=True)
+    with open(LINES, "a", encoding="utf-8") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows))
+
+
+if __name__ == "__main__":
+    main()

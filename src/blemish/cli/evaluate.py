@@ -1,0 +1,104 @@
+"""`blemish evaluate`: how good is a model?"""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from blemish.cli import options
+from blemish.cli.console import console, counting, say
+from blemish.cli.messages import SOME_UNREADABLE, quoted
+
+if TYPE_CHECKING:
+    from blemish.evaluation.scorecard import Scorecard
+
+_SHOWN = 5
+
+
+def evaluate(
+    model: options.Model,
+    data: options.Data,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="HTML report to write.", show_default=False)
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="JSON scorecard to write, all images in it.", show_default=False),
+    ] = None,
+    protocol: Annotated[
+        options.Protocol,
+        typer.Option(
+            help="honest: each image on its own; paper: fused over the whole test set as in the release of OneNIP, "
+            "for comparison with published figures."
+        ),
+    ] = options.Protocol.honest,
+    split: options.Split = options.SplitRule.group,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Seed of that split; by default the model's.", rich_help_panel=options.DATA),
+    ] = None,
+    engine: options.RuntimeEngine = options.Engine.torch,
+    device: options.Device = "auto",
+    offline: options.Offline = False,
+) -> None:
+    """Compare verdicts and maps with the truth: a scorecard per product, and an HTML report.
+
+    The model is not told which product an image shows. Data without a split of its own is split again as for
+    training: give the same --split.
+
+    Examples:
+
+        blemish evaluate line.blemish images/ --report report.html
+
+        blemish evaluate line.blemish bottles/ caps/ --json scorecard.json
+
+        blemish evaluate line.blemish images/ --protocol paper
+    """
+    from blemish.cli.inputs import load_inspector
+    from blemish.data.dataset import Dataset
+    from blemish.evaluation.evaluate import evaluate as evaluate_model
+    from blemish.evaluation.scorecard_tables import scorecard_tables
+
+    inspector = load_inspector(model, engine, device, offline)
+    dataset = Dataset.from_folder(*data, split=split.value, seed=inspector.config.seed if seed is None else seed)
+    meta = {
+        "model": model,
+        "data": [str(path) for path in data],
+        "split": split.value,
+        "command": " ".join(["blemish", *map(quoted, sys.argv[1:])]),
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    with counting("Inspecting", len(dataset.test())) as progress:
+        card = evaluate_model(
+            inspector,
+            dataset,
+            protocol=protocol.value,
+            report=report,
+            meta=meta,
+            progress=lambda done, _: progress(done),
+        )
+    if json_file is not None:
+        card.save(json_file)
+    console().print(*scorecard_tables(card))
+    _print_remarks(card)
+    for name, path in (("Report", report), ("Scorecard", json_file)):
+        if path is not None:
+            say(f"{name}: {path}", style="bold")
+    if card.meta["unreadable"]:
+        raise typer.Exit(SOME_UNREADABLE)
+
+
+def _print_remarks(card: Scorecard) -> None:
+    """What limits the meaning of the figures."""
+    if card.protocol != "honest":
+        say("Transductive: an image's score depends on the other test images. Verdicts are the model's own.")
+    unreadable = [f"Left out: {entry['reason']}" for entry in card.meta["unreadable"]]
+    for remarks in (card.meta["warnings"], unreadable):
+        for remark in remarks[:_SHOWN]:
+            say(remark, style="yellow", stderr=True)
+        if len(remarks) > _SHOWN:
+            say(f"… and {len(remarks) - _SHOWN} more: --json FILE has all of them.", style="yellow", stderr=True)

@@ -1,0 +1,94 @@
+"""What users name on the command line, resolved: models, images, regions of interest."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blemish.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from blemish.cli.options import Engine
+    from blemish.inspector import Inspector
+
+STANDARD_INPUT = "-"
+
+
+def load_inspector(model: str, engine: Engine, device: str, offline: bool) -> Inspector:
+    """The model that MODEL names."""
+    from blemish.inspector import Inspector
+
+    return Inspector.load(model, engine=engine.value, device=device, offline=offline)
+
+
+def named_images(inputs: Sequence[str]) -> tuple[Iterator[Path], int | None]:
+    """All images that the arguments name, in order, and how many they are (None: not known before the end).
+
+    An argument is a file, a folder (read with its subfolders), a pattern such as `in/*.png`, or `-` for a list of
+    these on standard input, one per line. A file that does not exist is passed on: whoever opens it says so.
+
+    Raises:
+        DataError: the arguments name no image at all.
+    """
+    if STANDARD_INPUT in inputs:
+        return _streamed(inputs), None
+    paths = [path for one in inputs for path in _resolved(one)]
+    if not paths:
+        raise DataError(f"There are no images in {', '.join(inputs)}.", "Check the path.")
+    return iter(paths), len(paths)
+
+
+def _streamed(inputs: Iterable[str]) -> Iterator[Path]:
+    for one in inputs:
+        if one != STANDARD_INPUT:
+            yield from _resolved(one)
+            continue
+        for line in sys.stdin.buffer:
+            if name := os.fsdecode(line.rstrip(b"\r\n")):
+                yield from _resolved(name)
+
+
+def _resolved(name: str) -> list[Path]:
+    from blemish.data.files import image_files, is_image_name
+
+    path = Path(name)
+    if path.is_dir():
+        return image_files(path)
+    if not path.exists() and glob.has_magic(name):
+        matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
+        # a pattern may match anything; only who names a file wants it read whatever it is called
+        return [match for match in matches if match.is_file() and is_image_name(match.name)]
+    return [path]
+
+
+def read_rois(
+    values: Sequence[str], products: Sequence[str], product: str | None = None
+) -> dict[str, NDArray[np.bool_]]:
+    """The masks of `--roi PRODUCT=MASK`; the name may be left out where `product` or the only product is meant.
+
+    Raises:
+        ConfigError: it is not clear whose mask it is.
+        ImageError: a mask cannot be read.
+    """
+    from blemish.data.masks import read_mask
+
+    only = product or (products[0] if len(products) == 1 else None)
+    masks: dict[str, NDArray[np.bool_]] = {}
+    for value in values:
+        name, equals, path = value.partition("=")
+        if not equals or name not in products:
+            if only is None:
+                known = ", ".join(products)
+                raise ConfigError(
+                    f"--roi {value} does not say which product it is for.", f"Write PRODUCT=MASK; products: {known}."
+                )
+            name, path = only, value
+        masks[name] = read_mask(path)
+    return masks

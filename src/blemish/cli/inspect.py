@@ -1,0 +1,183 @@
+"""`blemish inspect`: verdicts, maps and a report for new images."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from blemish.cli import options
+from blemish.cli.messages import DEFECTS_FOUND, NOTHING_DONE, SOME_UNREADABLE, quoted
+
+if TYPE_CHECKING:
+    from blemish.cli.outputs import OutputFolder
+    from blemish.inspection import Failure, Inspection
+    from blemish.inspector import Inspector
+
+DEFAULT_OUTPUT = "inspections"
+_SHOWN = 10
+
+
+def inspect(
+    model: options.Model,
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT",
+            help="Images, folders, patterns such as 'in/*.png', or - for a list of paths on standard input.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help=f"Folder for the results; by default {DEFAULT_OUTPUT}, with --json none.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON line per image, and nothing else, on standard output.")
+    ] = False,
+    overwrite: options.Overwrite = False,
+    overlays: Annotated[bool, typer.Option("--overlays/--no-overlays", help="Write images under heat maps.")] = True,
+    fail_on_defect: Annotated[
+        bool,
+        typer.Option("--fail-on-defect", help="Exit with 1 when an image is defective (no verdict is no defect)."),
+    ] = False,
+    product: options.Product = None,
+    roi: options.Roi = None,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Images at a time; changes no result.", rich_help_panel=options.RUNTIME)
+    ] = 16,
+    engine: options.RuntimeEngine = options.Engine.torch,
+    device: options.Device = "auto",
+    offline: options.Offline = False,
+) -> None:
+    """Inspect images: score, p-value, verdict, anomaly map and defect regions for each.
+
+    OUT holds inspections.jsonl (one line per image, written at once), maps/ (float32 .npy at model resolution), masks/,
+    overlays/ and report.html. Any number of images runs in constant memory.
+
+    Exit codes: 0 done; 1 defects found, with --fail-on-defect; 3 done, but some images were unreadable; 2 none was
+    readable. 1 goes before 3.
+
+    Examples:
+
+        blemish inspect line.blemish new/ -o inspections
+
+        blemish inspect line.blemish part.png --json --fail-on-defect
+
+        find /camera -name '*.png' | blemish inspect line.blemish - -o today
+    """
+    from blemish.cli.console import counting
+    from blemish.cli.inputs import load_inspector, named_images, read_rois
+
+    started = time.monotonic()
+    paths, total = named_images(images)
+    inspector = load_inspector(model, engine, device, offline)
+    for name, mask in read_rois(roi or [], inspector.products, product).items():
+        inspector = inspector.with_roi(name, mask)
+    if product is not None:
+        inspector.calibration[product]  # a mistyped name is refused before anything is written
+    if output is None and not as_json:
+        output = Path(DEFAULT_OUTPUT)
+    summary = _Summary()
+    with ExitStack() as stack:
+        folder = None if output is None else stack.enter_context(_folder(output, inspector, model, overwrite, overlays))
+        progress = stack.enter_context(counting("Inspecting", total))
+        for done, result in enumerate(inspector.inspect_many(paths, product=product, batch=batch), start=1):
+            _write(result, folder, as_json)
+            summary.add(result)
+            progress(done)
+    summary.print(time.monotonic() - started, output, to_stderr=as_json)
+    if not summary.inspected:
+        raise typer.Exit(NOTHING_DONE)
+    if fail_on_defect and summary.defective:
+        raise typer.Exit(DEFECTS_FOUND)
+    if summary.unreadable:
+        raise typer.Exit(SOME_UNREADABLE)
+
+
+def _folder(path: Path, inspector: Inspector, model: str, overwrite: bool, overlays: bool) -> OutputFolder:
+    from blemish import __version__
+    from blemish.cli.outputs import OutputFolder
+
+    command = " ".join(["blemish", *map(quoted, sys.argv[1:])])
+    details = {"model": model, "command": command, "blemish": __version__}
+    return OutputFolder(path, inspector.calibration, details, overwrite=overwrite, overlays=overlays)
+
+
+def _write(result: Inspection | Failure, folder: OutputFolder | None, as_json: bool) -> None:
+    from blemish.cli.outputs import json_line
+
+    line = json_line(result) if folder is None else folder.add(result)
+    if as_json:
+        print(json.dumps(line), flush=True)
+
+
+class _Summary:
+    """Counts, and the first images that someone should look at."""
+
+    def __init__(self) -> None:
+        self.inspected: Counter[str] = Counter()
+        self.defective: Counter[str] = Counter()
+        self.unreadable = 0
+        self._notable: list[str] = []
+        self._failures: list[str] = []
+
+    def add(self, result: Inspection | Failure) -> None:
+        from blemish.inspection import Failure
+
+        if isinstance(result, Failure):
+            self.unreadable += 1
+            if len(self._failures) < _SHOWN:
+                self._failures.append(result.error.message)
+            return
+        self.inspected[result.product] += 1
+        if result.defective:
+            self.defective[result.product] += 1
+            if len(self._notable) < _SHOWN:
+                where = ", ".join(f"{box[0]},{box[1]}–{box[2]},{box[3]}" for box in _boxes(result))
+                self._notable.append(f"defective: {result.source} (p = {result.p_value:.2g}; {where})")
+
+    def print(self, seconds: float, output: Path | None, *, to_stderr: bool) -> None:
+        from blemish.cli.console import console, duration, plain_table, say
+
+        def tell(text: str, style: str = "") -> None:
+            say(text, style=style, stderr=to_stderr)
+
+        for lines, count, style in (
+            (self._notable, self.defective.total(), ""),
+            (self._failures, self.unreadable, "yellow"),
+        ):
+            for line in lines:
+                tell(line, style)
+            if count > len(lines):
+                tell(f"… and {count - len(lines)} more", style)
+        if not to_stderr and self.inspected:
+            rows = [(name, self.inspected[name], self.defective[name]) for name in sorted(self.inspected)]
+            console().print(plain_table(("product", "images", "defective"), rows))
+        from blemish.inspection import UNKNOWN_PRODUCT
+
+        total, unknown = self.inspected.total(), self.inspected[UNKNOWN_PRODUCT]
+        parts = [f"{total} images inspected in {duration(seconds)}", f"{self.defective.total()} defective"]
+        parts += [f"{unknown} of no known product, without a verdict"] if unknown else []
+        parts += [f"{self.unreadable} unreadable"] if self.unreadable else []
+        tell(", ".join(parts) + ".", "bold")
+        if output is not None:
+            tell(f"Results: {output / 'inspections.jsonl'} and {output / 'report.html'}")
+
+
+def _boxes(result: Inspection, shown: int = 3) -> Iterable[tuple[int, int, int, int]]:
+    boxes: Iterator[tuple[int, int, int, int]] = (region.box for region in result.regions[:shown])
+    return boxes

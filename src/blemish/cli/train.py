@@ -1,0 +1,177 @@
+"""`blemish train`: from folders of normal images to a model."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from blemish.cli import options
+from blemish.cli.console import duration, plain_table, say
+from blemish.cli.messages import quoted
+from blemish.errors import DataError
+
+if TYPE_CHECKING:
+    from blemish.data.dataset import Dataset
+    from blemish.inspector import Inspector
+
+_TRAINING = "Training"
+
+
+def train(
+    data: options.Data,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="MODEL", help="Model folder to write.", show_default=False)
+    ],
+    preset: Annotated[
+        options.Preset, typer.Option(help="fast: minutes on a CPU; accurate: longer; paper: OneNIP's own setting.")
+    ] = options.Preset.fast,
+    false_alarm_rate: options.FalseAlarmRate = None,
+    overwrite: options.Overwrite = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished run.")] = False,
+    split: options.Split = options.SplitRule.group,
+    roi: options.Roi = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The same seed gives the same model.", rich_help_panel=_TRAINING)
+    ] = 0,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Optimiser steps; by default the preset's.", rich_help_panel=_TRAINING),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="embedded, or timm:<model>; by default the preset's.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    backbone_weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The backbone's weights (safetensors), for machines without internet.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    devices: Annotated[
+        str, typer.Option(help="auto, or how many GPUs (or CPU processes).", rich_help_panel=options.RUNTIME)
+    ] = "auto",
+    precision: Annotated[
+        options.Precision | None, typer.Option(help="By default the preset's.", rich_help_panel=options.RUNTIME)
+    ] = None,
+    offline: options.Offline = False,
+) -> None:
+    """Train one model for all products, from their normal images alone.
+
+    Defective and test images in DATA are not looked at. A run that was stopped continues with --resume.
+
+    Examples:
+
+        blemish train images/ -o line.blemish
+
+        blemish train bottles/ caps/ line3.csv -o line.blemish --false-alarm-rate 0.005
+
+        blemish train images/ -o line.blemish --roi bottle=bottle-mask.png --resume
+    """
+    from blemish.cli.console import training_progress
+    from blemish.cli.inputs import read_rois
+    from blemish.config import TrainConfig
+    from blemish.data.dataset import Dataset
+    from blemish.files import check_target
+    from blemish.model_folder import CONFIG
+    from blemish.training.train import train as train_model
+
+    started = time.monotonic()
+    # Further processes of one training repeat this command; one of them speaks for all.
+    quiet = os.environ.get("LOCAL_RANK", "0") != "0"
+    changes = _changes(seed, steps, false_alarm_rate, precision, backbone, backbone_weights)
+    config = TrainConfig.of(preset.value, **changes)
+    check_target(output, overwrite=overwrite, marker=CONFIG)
+    dataset = Dataset.from_folder(*data, split=split.value, seed=seed)
+    refuse_fatal(dataset)
+    rois = read_rois(roi or [], dataset.products)
+    if not quiet:
+        _announce(dataset)
+    try:
+        with training_progress(quiet=quiet) as progress:
+            inspector = train_model(
+                dataset,
+                config,
+                output=output,
+                overwrite=overwrite,
+                resume=resume,
+                restart=restart,
+                devices=devices,
+                offline=offline,
+                rois=rois,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        say(f"\nThe run so far lies in {output}.run: continue it with --resume.", stderr=True)
+        raise
+    if not quiet:
+        say(f"Trained in {duration(time.monotonic() - started)}: {output}", style="bold")
+        print_calibration(inspector)
+        _print_next(output, data, bool(dataset.test()), split)
+
+
+def refuse_fatal(dataset: Dataset) -> None:
+    """Raises DataError when training on this data set cannot give what was asked for; no image is opened."""
+    fatal = [problem for problem in dataset.problems if problem.severity == "fatal"]
+    if fatal:
+        raise DataError("\n  ".join(problem.message for problem in fatal), fatal[0].remedy)
+    if missing := [product for product in dataset.products if not dataset.train_normals(product)]:
+        raise DataError(
+            f"There are no normal training images of {', '.join(missing)}.", "Add some, or leave the product out."
+        )
+
+
+def print_calibration(inspector: Inspector) -> None:
+    """What each product's verdicts promise."""
+    for name, one in inspector.calibration.products.items():
+        say(f"  {name}: false-alarm rate {one.statement()}.")
+
+
+def _changes(
+    seed: int,
+    steps: int | None,
+    false_alarm_rate: float | None,
+    precision: options.Precision | None,
+    backbone: str | None,
+    backbone_weights: Path | None,
+) -> dict[str, Any]:
+    """What the command line changes in the preset."""
+    changes: dict[str, Any] = {"seed": seed, "steps": steps, "false_alarm_rate": false_alarm_rate}
+    changes["precision"] = precision.value if precision else None
+    given = {name: value for name, value in changes.items() if value is not None}
+    network: dict[str, Any] = {}
+    if backbone is not None:
+        network = {"name": backbone, "levels": None}
+    if backbone_weights is not None:
+        network["weights"] = Path(os.path.abspath(backbone_weights))
+    return given | ({"backbone": network} if network else {})
+
+
+def _announce(dataset: Dataset) -> None:
+    from blemish.cli.console import console
+
+    for one in dataset.layouts:
+        say(f"{one.root}: {one.sentence}")
+    rows = [(product, len(dataset.train_normals(product))) for product in dataset.products]
+    console().print(plain_table(("product", "normal images"), rows))
+    if warnings := sum(problem.severity == "warning" for problem in dataset.problems):
+        say(f"{warnings} warnings about this data: see blemish check.", style="yellow")
+
+
+def _print_next(output: Path, data: list[Path], has_test: bool, split: options.SplitRule) -> None:
+    model = quoted(output)
+    say("Next:")
+    if has_test:
+        rule = f" --split {split.value}" if split is not options.SplitRule.group else ""
+        say(f"  blemish evaluate {model} {' '.join(map(quoted, data))}{rule} --report report.html")
+    say(f"  blemish inspect {model} new-images/ -o inspections")

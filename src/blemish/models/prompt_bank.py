@@ -1,0 +1,97 @@
+"""Many normal images as one prompt: a query's prompt is composed of the normal patches nearest to its own.
+
+OneNIP prompts with one whole image, which must be reconstructed into the query's pose before anything can be compared.
+Composing the prompt patch by patch (as memory-bank methods look up their neighbours) puts it in place beforehand.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from blemish.backbones.layout import FeatureLayout
+
+_KEY_WIDTH = 128
+
+
+class PromptBank(nn.Module):
+    """Patches of normal training images, the same number for every product.
+
+    Neighbours are searched in a random projection of the standardised cells, which keeps distances to a few percent
+    (Johnson–Lindenstrauss); what is returned are the cells themselves.
+
+    Args:
+        layout: of the tokens; its cells are the patches.
+        products: number of products.
+        patches: per product.
+    """
+
+    def __init__(self, layout: FeatureLayout, products: int, patches: int) -> None:
+        super().__init__()
+        self.layout = layout
+        channels = layout.cell_channels
+        self.register_buffer("cells", torch.zeros(products, patches, channels, dtype=torch.float16))
+        self.register_buffer("projection", _projection(channels), persistent=False)
+        self.register_buffer("keys", torch.zeros(products, patches, _KEY_WIDTH), persistent=False)
+        self.register_buffer("half_norms", torch.zeros(products, patches), persistent=False)
+
+    def index(self) -> None:
+        """Compute the search keys; call it after the cells were set or loaded."""
+        projection = self.get_buffer("projection")
+        for product, cells in enumerate(self.get_buffer("cells")):
+            keys = cells.float() @ projection
+            self.get_buffer("keys")[product] = keys
+            self.get_buffer("half_norms")[product] = keys.square().sum(1) / 2
+
+    def search(self, tokens: Tensor, product: int, excluded: Tensor | None = None) -> Tensor:
+        """Nearest patch of every cell.
+
+        Args:
+            tokens: standardised, B×C×h×w, all of one product.
+            product: its index.
+            excluded: bool B×patches, patches that may not be found, such as those of the image itself.
+
+        Returns:
+            int64 B×(cells of the grid), in raster order.
+        """
+        queries = self.layout.unfold(tokens).flatten(2).transpose(1, 2) @ self.get_buffer("projection")
+        keys, half_norms = self.get_buffer("keys")[product], self.get_buffer("half_norms")[product]
+        found = []
+        for row, query in enumerate(queries):
+            closeness = query @ keys.T - half_norms
+            if excluded is not None:
+                closeness.masked_fill_(excluded[row], float("-inf"))
+            found.append(closeness.argmax(dim=1))
+        return torch.stack(found)
+
+    def compose(self, indices: Tensor, products: Tensor) -> Tensor:
+        """Patches B×cells found for images of `products` (B) → composed prompt tokens B×C×h×w."""
+        side = self.layout.side
+        cells = self.get_buffer("cells")[products.unsqueeze(1), indices].float()
+        return self.layout.fold(cells.transpose(1, 2).reshape(len(products), -1, side, side))
+
+
+def draw_patches(images: int, cells: int, patches: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
+    """Image and cell of `patches` random patches, spread evenly over the images, without repeats while there are any.
+
+    Args:
+        images: number of images of the product.
+        cells: per image.
+        patches: wanted.
+        rng: seeded.
+    """
+    image = np.arange(patches) % images
+    cell = np.empty(patches, dtype=np.int64)
+    for number in range(min(images, patches)):
+        own = image == number
+        orders = [rng.permutation(cells) for _ in range(0, int(own.sum()), cells)]
+        cell[own] = np.concatenate(orders)[: own.sum()]
+    return image, cell
+
+
+def _projection(channels: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    projection: Tensor = torch.randn(channels, _KEY_WIDTH, generator=generator).div(_KEY_WIDTH**0.5)
+    return projection

@@ -1,0 +1,72 @@
+"""Fills the prompt bank, and finds in it what training images may see of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from blemish.models.prompt_bank import PromptBank, draw_patches
+from blemish.models.prompted import PromptedNetwork
+from blemish.procedural.seeding import generator
+from blemish.training.images import TrainingSet
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Nearest patches of training images among the patches of other parts.
+
+    A training image would find its own patches, and those of other shots of the same part, at a distance that no new
+    image has. Both are left out.
+    """
+
+    bank: PromptBank
+    product: NDArray[np.int64]
+    group: NDArray[np.int64]
+    patch_group: Tensor
+
+    @classmethod
+    def of(cls, network: PromptedNetwork, training: TrainingSet, clean: NDArray[np.float16], seed: int) -> Neighbours:
+        """Draw the bank's patches from the clean features (N×C×h×w, as the backbone gives them)."""
+        bank = network.bank
+        assert bank is not None
+        product = np.array([training.products.index(image.product) for image in training.train])
+        _, group = np.unique([f"{image.product}\0{image.group}" for image in training.train], return_inverse=True)
+        cells = bank.get_buffer("cells")
+        device = cells.device
+        patch_group = torch.empty(cells.shape[:2], dtype=torch.int64, device=device)
+        side = network.layout.side
+        for index, name in enumerate(training.products):
+            rows = training.indices(name)
+            rng = generator(seed, f"prompt bank {name}")
+            image, cell = draw_patches(len(rows), side * side, cells.shape[1], rng)
+            for number, row in enumerate(rows):
+                own = torch.from_numpy(np.flatnonzero(image == number)).to(device)
+                tokens = network.standardised(torch.from_numpy(clean[row : row + 1]).to(device).float())
+                patches = network.layout.unfold(tokens)[0].flatten(1).T
+                cells[index, own] = patches[torch.from_numpy(cell[image == number]).to(device)].half()
+                patch_group[index, own] = int(group[row])
+        bank.index()
+        return cls(bank, product, group, patch_group)
+
+    def find(self, tokens: Tensor, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Patches nearest to standardised tokens B×C×h×w that show the training images `rows` (or were made of them).
+
+        Returns:
+            B×cells.
+        """
+        found = []
+        for token, row in zip(tokens, rows, strict=True):
+            product = int(self.product[row])
+            excluded = (self.patch_group[product] == int(self.group[row])).unsqueeze(0)
+            found.append(self.bank.search(token.unsqueeze(0), product, excluded))
+        return torch.cat(found).to(torch.int32).cpu().numpy()
+
+    def compose(self, indices: NDArray[np.int32], rows: NDArray[np.int64]) -> Tensor:
+        """Prompt tokens B×C×h×w of the patches that were found."""
+        device = self.patch_group.device
+        products = torch.from_numpy(self.product[rows]).to(device)
+        return self.bank.compose(torch.from_numpy(indices.astype(np.int64)).to(device), products)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from blemish.calibration import ProductCalibration
+from blemish.cli.console import duration, training_progress
+from blemish.config import TrainConfig
+from blemish.inspector import Inspector
+
+pytestmark = pytest.mark.core
+Draw = Callable[..., Path]
+
+
+@pytest.fixture
+def calls(fake_inspector: Inspector, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Training that trains nothing and notes what it was asked for."""
+    noted: list[dict[str, Any]] = []
+
+    def train(dataset: Any, config: Any, *, progress: Any, **options: Any) -> Inspector:
+        noted.append({"dataset": dataset, "config": config, **options})
+        for done in (1, 2):
+            progress(SimpleNamespace(stage="features", done=done, total=2, seconds_left=None, losses={}))
+        progress(SimpleNamespace(stage="training", done=1, total=9, seconds_left=61.0, losses={"dice": 0.5}))
+        return fake_inspector
+
+    module = ModuleType("blemish.training.train")
+    module.train = train  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "blemish.training.train", module)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    return noted
+
+
+def test_defaults(run: Any, calls: list[dict[str, Any]], parts: Path, tmp_path: Path) -> None:
+    result = run("train", parts, "-o", tmp_path / "my line.blemish")
+    assert result.exit_code == 0, result.output
+    (call,) = calls
+    assert call["config"] == TrainConfig.of("fast", seed=0)
+    assert call["output"] == tmp_path / "my line.blemish"
+    assert call["dataset"].products == ("bolt", "nut")
+    assert (call["resume"], call["restart"], call["overwrite"], call["offline"]) == (False,) * 4
+    assert (call["devices"], call["rois"]) == ("auto", {})
+    for words in (
+        "MVTec AD, 2 products",
+        "Preparing images: 2/2",
+        "Training: 1/9, dice 0.5, 1 min 1 s left",
+        "Trained in 0 s",
+        "bolt: false-alarm rate requested 5 %, effective 4.8 %, from 20 calibration images",
+        f'blemish evaluate "{tmp_path / "my line.blemish"}" {parts}',
+        f'blemish inspect "{tmp_path / "my line.blemish"}" new-images/',
+    ):
+        assert words in result.output.replace("\n", " ") or words in result.output
+
+
+def test_options_reach_the_training(run: Any, calls: list[dict[str, Any]], parts: Path, tmp_path: Path) -> None:
+    mask = parts / "bolt" / "ground_truth" / "spot" / "0_mask.png"
+    result = run(
+        *("train", parts, "-o", tmp_path / "m", "--preset", "paper", "--backbone", "timm:resnet18", "--seed", 7),
+        *("--backbone-weights", "w.safetensors", "--steps", 5, "--false-alarm-rate", 0.002, "--devices", 2),
+        *("--precision", "bf16-mixed", "--roi", f"bolt={mask}", "--resume", "--overwrite", "--offline"),
+    )
+    assert result.exit_code == 0, result.output
+    (call,) = calls
+    config = call["config"]
+    assert (config.preset, config.seed, config.steps, config.false_alarm_rate) == ("paper", 7, 5, 0.002)
+    assert (config.backbone.name, config.backbone.levels) == ("timm:resnet18", None)
+    assert config.backbone.weights == Path(os.path.abspath("w.safetensors"))
+    assert config.precision == "bf16-mixed"
+    assert (call["devices"], call["resume"], call["overwrite"], call["offline"]) == ("2", True, True, True)
+    assert call["rois"]["bolt"].sum() == 24 * 24
+
+
+def test_the_split_is_made_with_the_seed(run: Any, calls: list[dict[str, Any]], draw: Draw, tmp_path: Path) -> None:
+    for index in range(10):
+        draw(f"p/bolt/good/{index}.png")
+    draw("p/bolt/bad/0.png", defect=True)
+    for seed in (1, 1, 2):
+        run("train", tmp_path / "p", "-o", tmp_path / "m", "--preset", "paper", "--split", "image", "--seed", seed)
+    trained = [[sample.path.name for sample in call["dataset"].train_normals()] for call in calls]
+    assert trained[0] == trained[1] != trained[2]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "message"),
+    [
+        (lambda root: (root / "empty").mkdir(), [], "empty"),
+        (lambda root: [p.unlink() for p in (root / "nut/train/good").iterdir()], [], "nut"),
+        (lambda root: None, ["--backbone", "resnet18"], "backbone.name"),
+        (lambda root: None, ["--false-alarm-rate", "2"], "false_alarm_rate"),
+        (lambda root: None, ["--roi", "mask.png"], "does not say which product"),
+        (lambda root: None, ["--roi", "nut=missing.png"], "missing.png"),
+        (lambda root: (root.parent / "m").write_text("mine"), [], "exists already"),
+        (lambda root: (root.parent / "m").write_text("mine"), ["--overwrite"], "holds no config.json"),
+    ],
+)
+def test_mistakes_are_refused_before_training(
+    run: Any,
+    calls: list[dict[str, Any]],
+    parts: Path,
+    tmp_path: Path,
+    spoil: Callable[[Path], Any],
+    options: list[str],
+    message: str,
+) -> None:
+    spoil(parts)
+    result = run("train", parts, "-o", tmp_path / "m", "--preset", "paper", *options)
+    assert result.exit_code == 2
+    assert "Error: " in result.output
+    assert message in result.output
+    assert calls == []
+
+
+def test_stopping_says_how_to_go_on(
+    run: Any, calls: list[dict[str, Any]], parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["blemish.training.train"], "train", stop)
+    result = run("train", parts, "-o", tmp_path / "m", "--preset", "paper")
+    assert result.exit_code == 130
+    assert f"{tmp_path / 'm'}.run: continue it with --resume" in result.output
+
+
+def test_one_of_several_processes_speaks(
+    run: Any, calls: list[dict[str, Any]], parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert run("train", parts, "-o", tmp_path / "m", "--preset", "paper").output == ""
+    assert len(calls) == 1
+
+
+def test_what_a_product_without_calibration_promises(
+    run: Any, calls: list[dict[str, Any]], fake_inspector: Inspector, parts: Path, tmp_path: Path
+) -> None:
+    fake_inspector.calibration.products["nut"] = ProductCalibration()
+    output = run("train", parts, "-o", tmp_path / "m", "--preset", "paper").output
+    assert "nut: false-alarm rate requested 1 %, none promised" in output
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    with training_progress() as show:
+        for done in range(1, 1001):
+            show(SimpleNamespace(stage="training", done=done, total=1000, seconds_left=1.0, losses={}))  # type: ignore[arg-type]
+    assert capsys.readouterr().err.splitlines() == ["Training: 1/1000, 1 s left", "Training: 1000/1000"]
