@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 SIZE = 64
 COLOURS = {"bolt": (150, 60, 60), "nut": (60, 60, 150), "stranger": (60, 150, 60)}
 Draw = Callable[..., Path]
+
+# The core is tested where torch is not installed; there these cannot even be imported.
+collect_ignore = [] if find_spec("torch") else ["backbones", "engines", "models", "training"]
 
 
 @pytest.fixture(scope="session")

@@ -168,6 +168,16 @@ class TrainConfig(_Config):
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     checkpoint_minutes: float = Field(default=3, gt=0)
 
+    @property
+    def refines(self) -> bool:
+        """Whether a refiner is trained."""
+        return self.model.refiner and self.refiner_weight > 0
+
+    @property
+    def uses_anomalies(self) -> bool:
+        """Whether any loss looks at pseudo-anomalous images."""
+        return self.restoration or self.refines
+
     @classmethod
     def of(cls, preset: PresetName = "fast", **changes: Any) -> TrainConfig:
         """A preset with changes; nested models are changed with dictionaries, `model={"width": 64}`.

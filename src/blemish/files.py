@@ -57,9 +57,11 @@ def replaced_folder(path: str | Path, *, overwrite: bool = False, marker: str = 
     try:
         temporary.mkdir(parents=True)
         yield temporary
+        readers = temporary.stat().st_mode & 0o666
         for file in temporary.rglob("*"):
             if file.is_file():
                 _flush(file)
+                file.chmod(readers)  # some writers leave files that nobody else may read
         _swap(temporary, path)
     except OSError as error:
         raise BlemishError(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import functools
 import json
 import sys
 import webbrowser
@@ -30,7 +29,11 @@ def small(monkeypatch: pytest.MonkeyPatch, model: Path, fake_inspector: Inspecto
     module = ModuleType("blemish.training.train")
     module.train = train  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "blemish.training.train", module)
-    few = functools.partial(procedural.make_demo, train=2, test_normal=1, test_defective=1, size=64)
+
+    def few(folder: Path, *, seed: int, train: int, overwrite: bool) -> None:
+        procedural_demo(folder, seed=seed, train=2, test_normal=1, test_defective=1, size=64, overwrite=overwrite)
+
+    procedural_demo = procedural.make_demo
     monkeypatch.setattr(procedural, "make_demo", few)
     return asked
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from blemish.data.atypical import AT_MOST, THRESHOLD, describe, find_atypical, robust_z
 
+pytestmark = pytest.mark.core
+
 
 def part(seed: int) -> NDArray[np.uint8]:
     """A bright disc on a dark ground, noisy and lit a little differently each time."""

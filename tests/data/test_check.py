@@ -11,6 +11,8 @@ from PIL import Image
 from blemish.data import Dataset
 from blemish.data.check import CheckReport, check
 
+pytestmark = pytest.mark.core
+
 MVTEC = (
     *(f"p/train/good/{i}.png" for i in range(3)),
     "p/train/cut/9.png",

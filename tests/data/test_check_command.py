@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from blemish.cli.check import check
 from blemish.errors import DataError
 
+pytestmark = pytest.mark.core
+
 GOOD = ("p/train/good/0.png", "p/train/good/1.png", "p/test/good/0.png", "p/test/cut/0.png")
 
 app = typer.Typer()

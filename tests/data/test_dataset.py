@@ -8,6 +8,8 @@ import pytest
 from blemish.data import Dataset, Sample
 from blemish.errors import DataError
 
+pytestmark = pytest.mark.core
+
 PRODUCT = ("train/good/0.png", "test/good/0.png", "test/cut/0.png")
 
 

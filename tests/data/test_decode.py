@@ -16,6 +16,8 @@ from blemish.data import decode
 from blemish.data.decode import bit_depth, image_size, intensity_range, load_square, read_image, square
 from blemish.errors import ImageError
 
+pytestmark = pytest.mark.core
+
 GREY = np.tile(np.arange(0, 240, 10, dtype=np.uint8), (16, 1))  # 16 × 24
 COLOUR = np.dstack([GREY, GREY.max() - GREY, np.full_like(GREY, 40)])
 

@@ -9,6 +9,8 @@ import pytest
 from blemish.data.decode import image_files, read_image
 from blemish.errors import DataError
 
+pytestmark = pytest.mark.core
+
 LONG = f"{'n' * 120}{'ü' * 60}.png"  # 244 bytes in UTF-8: file systems stop at 255
 
 

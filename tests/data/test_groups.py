@@ -8,6 +8,8 @@ import pytest
 from blemish.data import Dataset
 from blemish.errors import DataError
 
+pytestmark = pytest.mark.core
+
 
 def grouped(root: Path) -> dict[str, str | None]:
     return {sample.path.name: sample.group for sample in Dataset.from_folder(root)}

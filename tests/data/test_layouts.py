@@ -10,6 +10,8 @@ import pytest
 from blemish.data import Dataset
 from blemish.errors import DataError
 
+pytestmark = pytest.mark.core
+
 MVTEC = ("train/good/0.png", "train/good/1.png", "test/good/0.png", "test/crack/0.png", "ground_truth/crack/0_mask.png")
 GOOD_BAD = (*(f"good/{i}.png" for i in range(10)), "bad/a.png", "bad/b.png", "masks/a.png")
 MTD = ("MT_Free/Imgs/f.jpg", "MT_Free/Imgs/f.png", "MT_Blowhole/Imgs/b.jpg", "MT_Blowhole/Imgs/b.png")

@@ -12,6 +12,8 @@ from blemish.data import Dataset, Sample
 from blemish.data.layouts.manifest import read_manifest, write_manifest
 from blemish.errors import BlemishError, DataError
 
+pytestmark = pytest.mark.core
+
 ROW = {"path": "a.png", "product": "p", "split": "test", "label": "defective", "defect": "cut", "mask": "a_mask.png"}
 
 

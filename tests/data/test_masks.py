@@ -15,6 +15,8 @@ from blemish.data.masks import read_mask, resize_mask
 from blemish.errors import ImageError
 from blemish.regions import label
 
+pytestmark = pytest.mark.core
+
 MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9))
 SIZES = st.integers(1, 9)
 

@@ -11,7 +11,10 @@ from blemish.data import Dataset
 
 SHARED = Path(os.environ.get("BLEMISH_SHARED", Path(__file__).parents[3] / "shared")) / "data"
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real images in {SHARED}")
+pytestmark = [
+    pytest.mark.core,
+    pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real images in {SHARED}"),
+]
 
 
 def test_all_real_products() -> None:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from blemish.data import Sample
 from blemish.data.split import assign_splits, hold_out
 
+pytestmark = pytest.mark.core
+
 
 def make(rows: Sequence[tuple[int, int | None, bool]]) -> list[Sample]:
     return [

@@ -5,10 +5,11 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom
 
 from blemish.errors import MissingExtraError
 from blemish.evaluation.metrics import Rate, clopper_pearson
+
+binom = pytest.importorskip("scipy.stats").binom
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from blemish.calibration import Calibration, FusionWeights, ProductCalibration
 from blemish.errors import BlemishError, ConfigError, ModelError
 from blemish.regions import label
 
+pytestmark = pytest.mark.core
+
 finite = st.floats(-1e6, 1e6, width=32)
 few_values = st.integers(0, 4).map(float)
 rates = st.floats(1e-4, 0.999)

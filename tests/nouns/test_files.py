@@ -93,6 +93,14 @@ def test_an_empty_folder_is_free(tmp_path: Path) -> None:
     assert names(tmp_path) == ["model/deep/x", "model/m.json"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows no such permissions")
+def test_who_may_enter_a_folder_may_read_its_files(tmp_path: Path) -> None:
+    with replaced_folder(tmp_path / "x", marker="m") as folder:
+        (folder / "secret").write_text("x")
+        (folder / "secret").chmod(0o600)
+    assert (tmp_path / "x" / "secret").stat().st_mode & 0o777 == (tmp_path / "x").stat().st_mode & 0o666
+
+
 @pytest.mark.parametrize("a_file", [True, False])
 def test_a_folder_of_another_kind_is_never_replaced(tmp_path: Path, a_file: bool) -> None:
     photos = tmp_path / "photos"

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 from blemish.regions import find_regions, label
+
+pytestmark = pytest.mark.core
 
 EIGHT = np.ones((3, 3))
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=14))
@@ -29,6 +30,7 @@ def comb(size: int) -> NDArray[np.bool_]:
 
 @given(masks)
 def test_label_equals_scipy(mask: NDArray[np.bool_]) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
     labels, count = label(mask)
     expected, expected_count = ndimage.label(mask, EIGHT)
     assert count == expected_count
@@ -38,6 +40,7 @@ def test_label_equals_scipy(mask: NDArray[np.bool_]) -> None:
 
 @pytest.mark.parametrize("density", [0.02, 0.3, 0.5, 0.9])
 def test_label_equals_scipy_on_large_masks(density: float) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
     mask = np.random.default_rng(3).random((97, 131)) < density
     np.testing.assert_array_equal(label(mask)[0], ndimage.label(mask, EIGHT)[0])
 
@@ -72,6 +75,7 @@ def inside(polygon: tuple[tuple[float, float], ...], shape: tuple[int, int], fin
 
 @given(non_empty_masks)
 def test_regions_agree_with_the_mask(mask: NDArray[np.bool_]) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
     height, width = mask.shape
     fine = 64
     anomaly_map = np.random.default_rng(0).random(mask.shape, dtype=np.float32)

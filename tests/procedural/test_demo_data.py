@@ -15,6 +15,8 @@ from blemish.procedural.demo import _photograph, defective_image, make_demo, nor
 from blemish.procedural.products import PRODUCTS, Product
 from blemish.procedural.seeding import generator
 
+pytestmark = pytest.mark.core
+
 PACKAGE = Path(blemish.__file__).parent
 
 

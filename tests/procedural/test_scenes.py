@@ -12,6 +12,8 @@ from blemish.procedural.scenes import _PAINTERS, Painter, scene
 from blemish.procedural.seeding import generator
 from blemish.procedural.textures import PATTERNS, Pattern, texture
 
+pytestmark = pytest.mark.core
+
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.__name__)
 def test_patterns_are_repeatable_fields_with_contrast(pattern: Pattern) -> None:

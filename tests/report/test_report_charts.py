@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from blemish.evaluation.report.charts import Series, histogram, precision_recall_curve, roc_curve
 from blemish.evaluation.report.markup import counted, number, text
 
+pytestmark = pytest.mark.core
+
 scores = st.lists(st.floats(-1e6, 1e6, width=32), max_size=30).map(np.array)
 
 

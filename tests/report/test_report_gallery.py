@@ -14,6 +14,8 @@ from blemish.evaluation.report.case import MAX_HEAT_SIDE, Card, Case
 from blemish.evaluation.report.gallery import Gallery
 from blemish.inspection import UNKNOWN_PRODUCT, Inspection, Region
 
+pytestmark = pytest.mark.core
+
 IMAGE = Image.new("RGB", (40, 20), "grey")
 
 

@@ -8,6 +8,8 @@ from PIL import Image
 from blemish.evaluation.report import colour_range, heatmap, outlined, overlay, panel
 from blemish.evaluation.report.overlay import COLOURS, FINDING_COLOUR, OPACITY, TRUTH_COLOUR
 
+pytestmark = pytest.mark.core
+
 
 def oklab(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
     """sRGB → OKLab (Ottosson, 2020), N×3."""

@@ -25,6 +25,8 @@ from blemish.evaluation.scorecard_builder import ScorecardBuilder
 from blemish.inspection import UNKNOWN_PRODUCT, Inspection
 from blemish.regions import find_regions
 
+pytestmark = pytest.mark.core
+
 VOID = {"meta", "br", "input", "link", "img"}
 NASTY = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>"
 
@@ -115,6 +117,7 @@ SAMPLES: list[tuple[str, str, str | None, float]] = [
 
 
 def evaluated(path: Path, samples: list[tuple[str, str, str | None, float]] = SAMPLES) -> tuple[Page, Scorecard]:
+    pytest.importorskip("scipy")
     rates = {name: (c.false_alarm_rate, c.effective_rate) for name, c in CALIBRATION.products.items()}
     builder = ScorecardBuilder("honest", rates)
     writer = ReportWriter(path, "Evaluation", calibration=CALIBRATION, details={"command": "blemish evaluate"})

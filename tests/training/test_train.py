@@ -199,3 +199,21 @@ def test_a_region_of_interest_is_kept_and_obeyed(
     assert not result.anomaly_map[~loaded.rois["spots"]].any()
     assert result.anomaly_map[loaded.rois["spots"]].any()
     assert loaded.rois["spots"].sum() == 32 * 32
+
+
+@pytest.mark.parametrize("prompt_patches", [0, 50])
+@pytest.mark.parametrize("pool", [0, 1])
+def test_losses_follow_the_configuration(
+    tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig, prompt_patches: int, pool: int
+) -> None:
+    model = {**tiny_config.model.model_dump(), "prompt_patches": prompt_patches}
+    base = {**tiny_config.model_dump(), "pool": pool, "steps": 2}
+    cases = [
+        ({"restoration": True, "refiner_weight": 1.0}, {"reconstruction", "restoration", "dice"}),
+        ({"restoration": False, "refiner_weight": 1.0}, {"reconstruction", "dice"}),
+        ({"restoration": False, "refiner_weight": 0.0}, {"reconstruction"}),
+    ]
+    for number, (changes, names) in enumerate(cases):
+        target = tmp_path / f"{number}"
+        train(tiny_dataset, TrainConfig.parse({**base, **changes, "model": model}), output=target)
+        assert json.loads((target / "curve.jsonl").read_text().splitlines()[-1]).keys() - {"step", "total"} == names

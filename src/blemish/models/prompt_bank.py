@@ -60,10 +60,8 @@ class PromptBank(nn.Module):
         keys, half_norms = self.get_buffer("keys")[product], self.get_buffer("half_norms")[product]
         found = []
         for row, query in enumerate(queries):
-            closeness = query @ keys.T - half_norms
-            if excluded is not None:
-                closeness.masked_fill_(excluded[row], float("-inf"))
-            found.append(closeness.argmax(dim=1))
+            bias = -half_norms if excluded is None else (-half_norms).masked_fill(excluded[row], float("-inf"))
+            found.append(torch.addmm(bias, query, keys.T).argmax(dim=1))
         return torch.stack(found)
 
     def compose(self, indices: Tensor, products: Tensor) -> Tensor:

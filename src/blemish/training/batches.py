@@ -71,7 +71,7 @@ class BatchSource:
         self._found = None if self._neighbours is None else self._find_all(self._neighbours, store)
         self._pool = (
             AnomalyPool(network, pixels, synthesis, config.pool, config.refresh, steps, store, self._neighbours)
-            if config.pool
+            if config.pool and config.uses_anomalies
             else None
         )
 
@@ -95,6 +95,8 @@ class BatchSource:
             prompts = self._prompt_rows[self._product[rows]]
         keys = step * self._config.batch + np.arange(len(rows))
         rows, versions, prompts, keys = (part[self._share] for part in (rows, versions, prompts, keys))
+        if not self._config.uses_anomalies:
+            return self._clean_batch(rows, prompts), rng
         if self._pool is not None:
             self._pool.renew(step)
             slots = versions * len(self._clean) + rows
@@ -110,6 +112,13 @@ class BatchSource:
             found = self._neighbours.find(anomalous, rows) if slots is None else self._pool_neighbours(slots)
             chosen = tuple(self._neighbours.compose(part, rows) for part in (self._found[rows], found))
         return Batch(self._tokens(self._clean, rows), anomalous, chosen, mask), rng
+
+    def _clean_batch(self, rows: NDArray[np.int64], prompts: NDArray[np.int64]) -> Batch:
+        if self._neighbours is None or self._found is None:
+            prompt = self._tokens(self._clean, prompts)
+        else:
+            prompt = self._neighbours.compose(self._found[rows], rows)
+        return Batch(self._tokens(self._clean, rows), None, (prompt,), None)
 
     def _fresh(self, rows: NDArray[np.int64], keys: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.uint8]]:
         pixels, masks = self._synthesis.make(self._pixels[rows], keys.tolist())

@@ -22,15 +22,15 @@ class Batch:
 
     Attributes:
         clean: standardised tokens of normal images, B×C×h×w.
-        anomalous: the same of a pseudo-anomalous version of each.
+        anomalous: the same of a pseudo-anomalous version of each; None where no loss looks at them.
         prompts: prompt tokens of the clean images, and of the anomalous ones where those differ (composed prompts).
-        mask: B×1×S×S, 1 where an anomalous image is defective.
+        mask: B×1×S×S, 1 where an anomalous image is defective; None with `anomalous`.
     """
 
     clean: Tensor
-    anomalous: Tensor
+    anomalous: Tensor | None
     prompts: tuple[Tensor, ...]
-    mask: Tensor
+    mask: Tensor | None
 
 
 class TrainingStep(nn.Module):
@@ -51,9 +51,7 @@ class TrainingStep(nn.Module):
     def forward(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
         """`total` and its parts: `reconstruction`, `restoration` (with restoration), `dice` (with a refiner)."""
         config, model = self._config, self.model
-        refines = model.refiner is not None and config.refiner_weight > 0
-        streams = [batch.clean, batch.anomalous] if config.restoration or refines else [batch.clean]
-        inputs = torch.cat(streams)
+        inputs = batch.clean if batch.anomalous is None else torch.cat([batch.clean, batch.anomalous])
         reconstruction = self._reconstruct(inputs, batch.prompts, rng)
 
         parts = torch.split(reconstruction, len(batch.clean))
@@ -63,7 +61,8 @@ class TrainingStep(nn.Module):
         total = torch.stack(list(losses.values())).sum()
         if config.mean_over_streams:
             total = total / len(losses)
-        if refines:
+        if config.refines:
+            assert batch.mask is not None
             size = (batch.mask.shape[-2], batch.mask.shape[-1])
             probability = upsample(model.refine(inputs, reconstruction).float(), size).sigmoid()
             target = torch.cat([torch.zeros_like(batch.mask), batch.mask])

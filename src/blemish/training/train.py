@@ -124,9 +124,9 @@ def _train(
         store,
         fabric.global_rank,
         fabric.world_size,
-        _counter(len(images) * (1 + config.pool), report),
+        _counter(len(images) * (1 + config.pool * config.uses_anomalies), report),
     )
-    if config.model.principal_start:
+    if config.model.principal_start and network.model.transforms:
         network.model.start_from_principal_components(source.sample(256))
     module = TrainingStep(network.model, config, NoiseTable(config.seed, fabric.device))
     optimise(fabric, module, source, config, steps, run, report)

@@ -1,0 +1,261 @@
+"""The page docs/results/real.md from docs/results/real.jsonl; `python benchmarks/real.py --page` calls it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from blemish.evaluation.metrics import clopper_pearson
+from blemish.files import replaced
+
+PAPER = Path(__file__).with_name("paper_tables.csv")
+PAPER_TABLE = "per-product (Tab. 5/6)"
+PAPER_METHODS = ("OneNIP", "UniAD", "PatchCore")
+
+I_AUROC_OVER = ("magnetic_tile", "pcb", "screw", "mono", "poly")
+P_AP_OVER = ("magnetic_tile", "pcb")
+METRICS = {
+    "i_auroc": "I-AUROC",
+    "i_ap": "I-AP",
+    "i_f1max": "I-F1max",
+    "p_auroc": "P-AUROC",
+    "p_ap": "P-AP",
+    "p_f1max": "P-F1max",
+    "aupro_30": "AUPRO 0.3",
+    "aupro_05": "AUPRO 0.05",
+    "retrieval_accuracy": "retrieval",
+}
+PIXEL_METRICS = frozenset({"p_auroc", "p_ap", "p_f1max", "aupro_30", "aupro_05"})
+NO_PIXEL_METRICS = frozenset({"screw"})
+ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class Product:
+    """One product as it stands on the page: its normal training images, where it comes from, what to mind."""
+
+    name: str
+    training: int
+    source: str
+    note: str
+
+
+PRODUCTS = (
+    Product(
+        "magnetic_tile",
+        701,
+        "MTD, as published",
+        "701 training images in 120 groups. A tile was photographed several times, so whole groups of near-duplicates "
+        "train or test; with `split by image` 762 images train and shots of one tile stand on both sides.",
+    ),
+    Product("pcb", 300, "DeepPCB, 160 px tiles", "Masks are boxes."),
+    Product("screw", 320, "MVTec AD, 512 px", "Image level only: its masks were re-assigned after the fact."),
+    Product("mono", 220, "ELPV, monocrystalline", "No masks."),
+    Product("poly", 220, "ELPV, polycrystalline", "No masks."),
+    Product("hazelnut", 50, "MVTec AD, reduced, 256 px", "Too small to rank anything: printed, not averaged."),
+    Product("transistor", 50, "MVTec AD, reduced, 256 px", "Too small to rank anything: printed, not averaged."),
+)
+
+
+class Results:
+    """The lines of `real.jsonl` by variant, seed, product and part; variants in the order of their first line."""
+
+    def __init__(self, lines: Iterable[dict[str, Any]]) -> None:
+        self._lines = {(one["variant"], one["seed"], one["product"], one["part"]): one for one in lines}
+        self.variants = list(dict.fromkeys(variant for variant, *_ in self._lines))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._lines.values())
+
+    def seeds(self, variant: str) -> list[int]:
+        return sorted({seed for one, seed, *_ in self._lines if one == variant})
+
+    def of(self, variant: str, product: str, part: str = "all") -> list[dict[str, Any]]:
+        """One line per seed that has one."""
+        keys = ((variant, seed, product, part) for seed in self.seeds(variant))
+        return [self._lines[key] for key in keys if key in self._lines]
+
+    def means(self, variant: str, metric: str, products: Sequence[str], part: str) -> list[float]:
+        """Per seed the mean over the products, of the seeds that have all of them."""
+        means = []
+        for seed in self.seeds(variant):
+            lines = [self._lines.get((variant, seed, product, part), {}) for product in products]
+            values = [line.get(metric) for line in lines]
+            known = [value for value in values if value is not None]
+            if len(known) == len(products):
+                means.append(fmean(known))
+        return means
+
+
+def write_page(lines: Path) -> None:
+    """Write `real.md` beside `lines`, from its JSON lines alone."""
+    results = Results(json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines() if line.strip())
+    with replaced(lines.with_suffix(".md")) as temporary:
+        temporary.write_text(page(results), encoding="utf-8", newline="\n")
+
+
+def page(results: Results) -> str:
+    """The page as Markdown."""
+    parts = [_introduction(results), _summary(results), *(_product(results, one) for one in PRODUCTS), _runs(results)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _introduction(results: Results) -> str:
+    rows = [
+        [one.name, one.source, str(one.training), *_test_counts(results, one.name), one.note]
+        for one in PRODUCTS
+        if _any_line(results, one.name)
+    ]
+    head = ["product", "images", "normal, train", "normal, test", "defective, test", "note"]
+    return f"""\
+# Real images: one model for all products
+
+Written by `python benchmarks/real.py --page` from `real.jsonl`; do not edit.
+
+One model is trained on the normal images of all products together and is never told which product an image shows;
+only the memory bank (`bank`) is told, has one bank per product and sets no threshold. Every variant sees the same
+features, images and 224 px. Protocol `honest`: no test image touches weights, fusion, threshold or the choice of a
+checkpoint. Thresholds come from normal training images that were held out.
+
+{_table(head, rows)}"""
+
+
+def _any_line(results: Results, product: str) -> bool:
+    return any(results.of(variant, product) for variant in results.variants)
+
+
+def _test_counts(results: Results, product: str) -> list[str]:
+    """Normal and defective test images, of the first variant that has the product."""
+    line = next(lines[0] for variant in results.variants if (lines := results.of(variant, product)))
+    return [str(line[rate][1]) if line[rate] else "0" for rate in ("false_alarms", "recall")]
+
+
+def _summary(results: Results) -> str:
+    rows = []
+    for variant in results.variants:
+        row = [variant, str(len(results.seeds(variant)))]
+        for part in ("all", "report"):
+            row.append(_spread(results.means(variant, "i_auroc", I_AUROC_OVER, part)))
+            row.append(_spread(results.means(variant, "p_ap", P_AP_OVER, part)))
+        rows.append([*row, _seconds(results, variant)])
+    head = ["variant", "n", "I-AUROC", "P-AP", "I-AUROC, report", "P-AP, report", "training, s"]
+    return f"""\
+## Summary
+
+Percent: mean ± sample standard deviation over n seeds, of the mean over products. I-AUROC is averaged over
+{", ".join(I_AUROC_OVER)}; P-AP over {", ".join(P_AP_OVER)}. `report` is the half of the test images, divided by a hash
+of their names, that was never looked at while variants were chosen; the other columns are of all test images.
+
+{_table(head, rows)}"""
+
+
+def _seconds(results: Results, variant: str) -> str:
+    """Training time over the seeds; a variant that trains nothing has none."""
+    seconds = {line["seed"]: line["train_seconds"] for line in results if line["variant"] == variant}
+    return _spread(list(seconds.values()), scale=1, digits=0) if any(seconds.values()) else ABSENT
+
+
+def _product(results: Results, product: Product) -> str:
+    if not _any_line(results, product.name):
+        return ""
+    rows, counts = [], []
+    for variant in results.variants:
+        lines = results.of(variant, product.name)
+        if lines:
+            rows.append([variant, *(_metric(lines, product.name, metric) for metric in METRICS)])
+            counts.append([variant, *_verdicts(variant, lines)])
+    paper, settings = _paper_rows(product.name)
+    beside = f"\n\nOneNIP's paper, {PAPER_TABLE}, {settings}: on the original images, with other features." if paper else ""
+    return f"""\
+## {product.name}
+
+{product.note}{beside}
+
+{_table(["percent", *METRICS.values()], rows + paper)}
+
+{_table(["at the threshold", "false alarms", "escapes"], counts)}"""
+
+
+def _metric(lines: list[dict[str, Any]], product: str, metric: str) -> str:
+    if product in NO_PIXEL_METRICS and metric in PIXEL_METRICS:
+        return ABSENT
+    return _spread([line[metric] for line in lines if line[metric] is not None])
+
+
+def _verdicts(variant: str, lines: list[dict[str, Any]]) -> list[str]:
+    """False alarms and escapes; the memory bank gives no verdicts."""
+    if variant.partition(",")[0] == "bank":
+        return [ABSENT, ABSENT]
+    alarms = [line["false_alarms"] for line in lines if line["false_alarms"]]
+    escapes = [[total - count, total] for count, total in (line["recall"] for line in lines if line["recall"])]
+    return [_count(alarms), _count(escapes)]
+
+
+def _count(counted: list[list[int]]) -> str:
+    """Mean over the seeds, with the interval of the first seed alone: seeds judge the same images, so they are not
+    independent trials."""
+    if not counted:
+        return ABSENT
+    count, total = counted[0]
+    low, high = clopper_pearson(count, total)
+    mean = f"{fmean(one for one, _ in counted):.1f}".removesuffix(".0")
+    return f"{mean} of {total} ({100 * low:.1f}–{100 * high:.1f} %)"
+
+
+def _paper_rows(product: str) -> tuple[list[list[str]], str]:
+    """The paper's figures of a product in the columns of ours, and the settings in which they were measured."""
+    with open(PAPER, encoding="utf-8", newline="") as file:
+        own = [
+            line
+            for line in csv.DictReader(file)
+            if (line["paper"], line["table"], line["dataset"], line["product"])
+            == ("onenip", PAPER_TABLE, "mvtec", product)
+        ]
+    rows = []
+    for method in PAPER_METHODS:
+        values = {line["metric"]: f"{float(line['value']):.1f}" for line in own if line["method"] == method}
+        if values:
+            cells = (
+                ABSENT if product in NO_PIXEL_METRICS and metric in PIXEL_METRICS else values.get(label, ABSENT)
+                for metric, label in METRICS.items()
+            )
+            rows.append([f"{method}, in the paper", *cells])
+    return rows, "; ".join(sorted({f"“{line['setting']}”" for line in own}))
+
+
+def _runs(results: Results) -> str:
+    runs: dict[tuple[str, str, str, str], list[int]] = {}
+    for line in results:
+        seeds = runs.setdefault((line["variant"], line["command"], line["commit"], line["machine"]), [])
+        if line["seed"] not in seeds:
+            seeds.append(line["seed"])
+    rows = [
+        [variant, ", ".join(map(str, sorted(seeds))), f"`{command}`", f"`{commit}`", machine]
+        for (variant, command, commit, machine), seeds in runs.items()
+    ]
+    return f"""\
+## How it was run
+
+Ours in the tables above: mean ± sample standard deviation over the seeds. False alarms are normal images that were
+rejected, escapes defective images that passed: mean number over the seeds and, in brackets, the 95 % Clopper–Pearson
+interval of the lowest seed's rate. {ABSENT}: not measured or not defined.
+
+{_table(["variant", "seeds", "command", "commit", "machine"], rows)}"""
+
+
+def _spread(values: Sequence[float], scale: float = 100, digits: int = 1) -> str:
+    """Mean ± sample standard deviation; without the latter for one value."""
+    if not values:
+        return ABSENT
+    mean = f"{scale * fmean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {scale * stdev(values):.{digits}f}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
