@@ -118,9 +118,10 @@ def _introduction(results: Results) -> str:
 Written by `python benchmarks/real.py --page` from `real.jsonl`; do not edit.
 
 One model is trained on the normal images of all products together and is never told which product an image shows;
-only the memory bank (`bank`) is told, has one bank per product and sets no threshold. Every variant sees the same
-features, images and 224 px. Protocol `honest`: no test image touches weights, fusion, threshold or the choice of a
-checkpoint. Thresholds come from normal training images that were held out.
+only the memory bank (`bank`) is told, has one bank per product and sets no threshold. Images are squashed to 224 px;
+the backbone is ResNet-18 (ImageNet) unless a variant's name says otherwise. Protocol `honest`: no test image touches
+weights, fusion, threshold or the choice of a checkpoint, and thresholds come from normal training images that were held
+out. Variants themselves were chosen on one half of the test images, see below.
 
 {_table(head, rows)}"""
 
@@ -148,8 +149,9 @@ def _summary(results: Results) -> str:
 ## Summary
 
 Percent: mean ± sample standard deviation over n seeds, of the mean over products. I-AUROC is averaged over
-{", ".join(I_AUROC_OVER)}; P-AP over {", ".join(P_AP_OVER)}. `report` is the half of the test images, divided by a hash
-of their names, that was never looked at while variants were chosen; the other columns are of all test images.
+{", ".join(I_AUROC_OVER)}; P-AP over {", ".join(P_AP_OVER)}. `report` is the half of the
+test images, divided by a hash of their names, that was never looked at while variants were chosen; the other columns
+are of all test images.
 
 {_table(head, rows)}"""
 
@@ -170,7 +172,7 @@ def _product(results: Results, product: Product) -> str:
             rows.append([variant, *(_metric(lines, product.name, metric) for metric in METRICS)])
             counts.append([variant, *_verdicts(variant, lines)])
     paper, settings = _paper_rows(product.name)
-    beside = f"\n\nOneNIP's paper, {PAPER_TABLE}, {settings}: on the original images, with other features." if paper else ""
+    beside = f"\n\nOneNIP's paper, {PAPER_TABLE}, {settings}: original images, other features." if paper else ""
     return f"""\
 ## {product.name}
 

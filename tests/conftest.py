@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from blemish.config import BackboneConfig
     from blemish.engines.engine import EngineMaps
     from blemish.inspector import Inspector
+
+# Shared machines are slow at times; what a test measures is not time.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 SIZE = 64
 COLOURS = {"bolt": (150, 60, 60), "nut": (60, 60, 150), "stranger": (60, 150, 60)}

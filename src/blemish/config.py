@@ -129,6 +129,8 @@ class TrainConfig(_Config):
         dice: `paper` omits the factor 2 in the numerator, as the release does; `standard` has it.
         jitter: scale of the feature noise on the network's inputs (release: 20); 0: none.
         prompts: `random`: a training image of the product, drawn anew for each sample; `fixed`: always the stored one.
+        stored_prompts: each product's prompt for inspection: `central`: the training image nearest to the product's
+            mean feature; `random`: any (Tab. 4).
         steps: optimiser steps; None: `epochs` decides.
         epochs: passes over the training images.
         balance: exponent e of product weights: an image of a product with n images is drawn with weight n^-e.
@@ -151,6 +153,7 @@ class TrainConfig(_Config):
     dice: Literal["paper", "standard"] = "paper"
     jitter: float = Field(default=20, ge=0)
     prompts: Literal["random", "fixed"] = "random"
+    stored_prompts: Literal["central", "random"] = "central"
     batch: int = Field(default=64, ge=2)
     steps: int | None = Field(default=None, ge=1)
     epochs: int = Field(default=1000, ge=1)
@@ -166,7 +169,7 @@ class TrainConfig(_Config):
     false_alarm_rate: float = Field(default=0.01, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    checkpoint_minutes: float = Field(default=3, gt=0)
+    checkpoint_minutes: float = Field(default=1, gt=0)
 
     @property
     def refines(self) -> bool:
@@ -220,8 +223,8 @@ _FAST: dict[str, Any] = {
         "principal_start": True,
         "width": 128,
         "heads": 4,
-        "encoder_layers": 2,
-        "decoder_layers": 2,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
         "feedforward": 512,
         "dropout": 0.0,
         "refiner_channels": 64,
@@ -238,16 +241,24 @@ _FAST: dict[str, Any] = {
     "refiner_weight": 1.0,
     "dice": "standard",
     "batch": 16,
-    "steps": 300,
+    "steps": 200,
     "balance": 0.5,
     "learning_rate": 1e-3,
     "clip": 1.0,
     "schedule": "cosine",
-    "pool": 2,
+    "pool": 1,
     "evidence": True,
 }
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"backbone": {"name": "timm:tf_efficientnet_b4.aa_in1k", "levels": (0, 1, 2, 3)}},
     "fast": _FAST,
-    "accurate": _merged(_FAST, {"model": {"width": 256, "heads": 8}, "steps": 4000, "pool": 4, "refresh": 2}),
+    "accurate": _merged(
+        _FAST,
+        {
+            "model": {"width": 256, "heads": 8, "encoder_layers": 4, "decoder_layers": 4},
+            "steps": 4000,
+            "pool": 4,
+            "refresh": 2,
+        },
+    ),
 }

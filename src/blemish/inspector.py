@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +20,7 @@ from blemish.config import TrainConfig
 from blemish.data.decode import IntensityRange, bit_depth, image_size, load_square, square
 from blemish.data.masks import resize_mask
 from blemish.engines.engine import Engine
-from blemish.errors import ConfigError, ImageError
+from blemish.errors import ConfigError, ImageError, ModelError
 from blemish.inspection import UNKNOWN_PRODUCT, Failure, Inspection
 from blemish.regions import find_regions
 from blemish.scoring import fuse, image_score
@@ -62,6 +63,7 @@ class Inspector:
         config: how it was trained.
         calibration: thresholds, p-values and fusion weights per product.
         rois: per product a bool S×S mask, true where defects count; products without one count everywhere.
+        curve: losses of the training as JSON lines.
     """
 
     engine: Engine
@@ -69,6 +71,7 @@ class Inspector:
     config: TrainConfig
     calibration: Calibration
     rois: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    curve: str = ""
 
     @classmethod
     def load(
@@ -94,7 +97,14 @@ class Inspector:
         model_folder.check_embedded(folder, header)
         runtime = TorchEngine.load(folder, header.train.backbone, header.train.model, len(header.products), device)
         calibration = Calibration.load(folder / model_folder.CALIBRATION)
-        return cls(runtime, header.products, header.train, calibration, model_folder.read_rois(folder, header))
+        return cls(
+            runtime,
+            header.products,
+            header.train,
+            calibration,
+            model_folder.read_rois(folder, header),
+            model_folder.read_curve(folder),
+        )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write one self-contained folder, beside its target and then renamed.
@@ -108,6 +118,7 @@ class Inspector:
             model_folder.Header.of(self.products, self.config),
             self.calibration,
             self.rois,
+            self.curve,
             lambda folder: engine.save(folder, self.config.backbone),
             overwrite=overwrite,
         )
@@ -164,6 +175,8 @@ class Inspector:
         calibration = self.calibration[raw.product]
         fused = fuse(raw.reconstruction, raw.refiner, fusion or calibration.fusion, self.rois.get(raw.product))
         score = image_score(fused)
+        if not math.isfinite(score):
+            raise ModelError(f"The model answers {score} to {raw.source or 'an image'}.", "Train it anew.")
         similarity = raw.similarities[raw.product]
         known = calibration.known(similarity)
         defective = known and calibration.defective(score)

@@ -19,7 +19,7 @@ from blemish.data.masks import read_mask
 from blemish.errors import ModelError
 from blemish.files import replaced_folder
 
-CONFIG, CALIBRATION, CARD = "config.json", "calibration.json", "README.md"
+CONFIG, CALIBRATION, CARD, CURVE = "config.json", "calibration.json", "README.md", "curve.jsonl"
 FORMAT = 1
 
 
@@ -43,7 +43,12 @@ class Header(BaseModel):
     @classmethod
     def of(cls, products: tuple[str, ...], train: TrainConfig) -> Header:
         """The header of a model trained with this package."""
-        return cls(products=products, train=train, embedded=_digest() if train.backbone.name == "embedded" else None)
+        backbone = train.backbone.model_copy(update={"weights": None})  # the weights travel with the model
+        return cls(
+            products=products,
+            train=train.model_copy(update={"backbone": backbone}),
+            embedded=_digest() if backbone.name == "embedded" else None,
+        )
 
 
 def locate(model: str | Path, *, offline: bool) -> Path:
@@ -95,6 +100,12 @@ def _digest() -> str:
     return sha256(weights.read_bytes()).hexdigest()
 
 
+def read_curve(folder: Path) -> str:
+    """The loss curve of the training, JSON lines; empty when there is none."""
+    path = folder / CURVE
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
 def read_rois(folder: Path, header: Header) -> dict[str, NDArray[np.bool_]]:
     """Regions of interest per product."""
     paths = ((product, _roi_path(folder, index)) for index, product in enumerate(header.products))
@@ -106,6 +117,7 @@ def write(
     header: Header,
     calibration: Calibration,
     rois: Mapping[str, NDArray[np.bool_]],
+    curve: str,
     write_weights: Callable[[Path], None],
     *,
     overwrite: bool,
@@ -118,6 +130,8 @@ def write(
             target = _roi_path(folder, header.products.index(product))
             target.parent.mkdir(exist_ok=True)
             Image.fromarray(roi.astype(np.uint8) * 255).save(target)
+        if curve:
+            (folder / CURVE).write_text(curve, encoding="utf-8", newline="\n")
         write_weights(folder)
         (folder / CARD).write_text(_card(header, calibration), encoding="utf-8", newline="\n")
     return path

@@ -223,6 +223,7 @@ def test_results_are_written_as_they_come(
         draw(f"in/{index}.png")
     result = run("inspect", model, tmp_path / "in", "-o", tmp_path / "out")
     assert result.exit_code == 130
+    assert "2 images inspected" in result.output
     assert written == [0, 1, 2]
     assert (tmp_path / "out" / "report.html").is_file()
 

@@ -6,6 +6,7 @@ configured strides (4, 8, 16); of a network with one stride (vision transformers
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self._rows = tuple(range(len(strides))) if rows is None else rows
+        self._channels_last = getattr(network, "output_fmt", "NCHW") == "NHWC"  # timm's Swin and its like
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.strides = tuple(strides[row] for row in self._rows)
         self.channels = tuple(channels[row] for row in self._rows)
@@ -65,6 +67,8 @@ class Backbone(nn.Module):
         x = images.permute(0, 3, 1, 2).to(self.get_buffer("mean").dtype).div(255)
         x = (x - self.get_buffer("mean")) / self.get_buffer("std")
         levels = self.network(x.contiguous(memory_format=torch.channels_last))
+        if self._channels_last:
+            levels = [level.permute(0, 3, 1, 2) for level in levels]
         return [levels[row].float() for row in self._rows]
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -107,16 +111,19 @@ def build_backbone(config: BackboneConfig, size: int) -> Backbone:
 def _timm(name: str, config: BackboneConfig, size: int, *, pretrained: bool) -> Any:
     timm = import_timm()
     if not timm.is_model(name.partition(".")[0]):
-        close = ", ".join(timm.list_models(f"*{name.partition('.')[0][:6]}*")[:5]) or "see timm.list_models()"
+        close = ", ".join(get_close_matches(name, timm.list_models(), 5)) or "see timm.list_models()"
         raise ConfigError(f"timm has no model '{name}'.", f"Similar: {close}.")
     options: dict[str, Any] = {"features_only": True, "pretrained": pretrained}
     if name.startswith(("vit", "deit", "beit", "eva")):
         options["img_size"] = size
     try:
-        indices = config.levels or _levels_by_rule(
-            timm.create_model(name, **{**options, "pretrained": False}).feature_info.reduction(), config.strides
-        )
+        info = timm.create_model(name, **{**options, "pretrained": False}).feature_info.info
+        indices = config.levels or _levels_by_rule([level["reduction"] for level in info], config.strides)
+        if not all(0 <= index < len(info) for index in indices):
+            raise ConfigError(f"'{name}' has levels 0 to {len(info) - 1}, not {indices}.", "Choose other levels.")
         return timm.create_model(name, out_indices=indices, **options)
+    except ConfigError:
+        raise
     except Exception as error:  # timm raises whatever its hub client, its registry or the model itself raises
         if pretrained:
             raise ModelError(f"The weights of '{name}' could not be fetched: {error}.", _remedy(name)) from error
@@ -125,9 +132,8 @@ def _timm(name: str, config: BackboneConfig, size: int, *, pretrained: bool) -> 
 
 def _levels_by_rule(found: list[int], wanted: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(found)) == 1:
-        last = len(found) - 1
-        return tuple(round(last * part / 4) for part in (1, 2, 3, 4))
-    return _rows(tuple(found), wanted)
+        return tuple(len(found) * part // 4 - 1 for part in (1, 2, 3, 4))
+    return tuple(sorted(_rows(tuple(found), wanted)))  # timm gives levels in its own order
 
 
 def _rows(found: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:

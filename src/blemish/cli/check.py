@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from blemish.cli import options
+from blemish.cli.messages import NOTHING_DONE, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,18 +20,11 @@ _SHOWN = 20
 _COLOURS = {"fatal": "bold red", "warning": "yellow", "info": "cyan"}
 
 
-class Split(str, Enum):
-    group = "group"
-    image = "image"
-
-
 def check(
-    data: Annotated[list[Path], typer.Argument(help="Folders in any known layout, or CSV/JSONL manifests.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-    split: Annotated[
-        Split, typer.Option(help="Split for data without one: 'group' keeps shots of one part together.")
-    ] = Split.group,
-    seed: Annotated[int, typer.Option(help="Seed of that split.", min=0)] = 0,
+    data: options.Data,
+    as_json: options.AsJson = False,
+    split: options.Split = options.SplitRule.group,
+    seed: Annotated[int, typer.Option(help="Seed of that split.", min=0, rich_help_panel=options.DATA)] = 0,
 ) -> None:
     """Look at every image before training: counts, sizes, masks, duplicates, outliers, unreadable files.
 
@@ -56,26 +50,25 @@ def check(
     else:
         report = _look_and_print(dataset)
     if report.fatal:
-        raise typer.Exit(2)
+        raise typer.Exit(NOTHING_DONE)
 
 
 def _look_and_print(dataset: Dataset) -> CheckReport:
-    from rich.console import Console
-    from rich.progress import Progress
     from rich.text import Text
 
+    from blemish.cli.console import console as standard_output
+    from blemish.cli.console import counting
     from blemish.data.check import check as look_at
 
-    console = Console()
+    console = standard_output()
     for one in dataset.layouts:
-        console.print(Text(_printable(f"{one.root}: {one.sentence}")), soft_wrap=True)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Reading images", total=len(dataset))
-        report = look_at(dataset, lambda done, total: bar.update(task, completed=done, total=total))
+        console.print(Text(printable(f"{one.root}: {one.sentence}")), soft_wrap=True)
+    with counting("Reading images", len(dataset)) as progress:
+        report = look_at(dataset, lambda done, _: progress(done))
     console.print(_table(report))
     for product in report.products:
         if details := _details(product):
-            console.print(Text(_printable(f"{product.product}: {'; '.join(details)}")))
+            console.print(Text(printable(f"{product.product}: {'; '.join(details)}")))
     _print_problems(console, report)
     return report
 
@@ -101,7 +94,7 @@ def _table(report: CheckReport) -> Table:
     for product in report.products:
         defective = sum(product.train_defective.values()) + sum(product.test_defective.values())
         table.add_row(
-            Text(_printable(product.product)),
+            Text(printable(product.product)),
             str(product.train_normal),
             str(product.test_normal),
             str(defective),
@@ -112,11 +105,6 @@ def _table(report: CheckReport) -> Table:
             str(len(product.unreadable)),
         )
     return table
-
-
-def _printable(text: str) -> str:
-    """Text in which bytes of a file name that are not UTF-8 are escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _size(size: tuple[int, int]) -> str:
@@ -151,7 +139,7 @@ def _print_problems(console: Console, report: CheckReport) -> None:
         for remedy in dict.fromkeys(problem.remedy for problem in shown):
             for problem in shown:
                 if problem.remedy == remedy:
-                    console.print(Text(f"  {_printable(problem.message)}"), soft_wrap=True)
+                    console.print(Text(f"  {printable(problem.message)}"), soft_wrap=True)
             if remedy:
                 console.print(Text(f"  → {remedy}", style="dim"), soft_wrap=True)
         if len(problems) > _SHOWN:

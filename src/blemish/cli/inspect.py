@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,13 +92,20 @@ def inspect(
     if output is None and not as_json:
         output = Path(DEFAULT_OUTPUT)
     summary = _Summary()
-    with ExitStack() as stack:
-        folder = None if output is None else stack.enter_context(_folder(output, inspector, model, overwrite, overlays))
-        progress = stack.enter_context(counting("Inspecting", total))
-        for done, result in enumerate(inspector.inspect_many(paths, product=product, batch=batch), start=1):
-            _write(result, folder, as_json)
-            summary.add(result)
-            progress(done)
+    results = inspector.inspect_many(paths, product=product, batch=batch)
+    try:
+        with ExitStack() as stack:
+            folder = stack.enter_context(
+                _folder(output, inspector, model, overwrite, overlays) if output is not None else nullcontext()
+            )
+            progress = stack.enter_context(counting("Inspecting", total))
+            for done, result in enumerate(results, start=1):
+                _write(result, folder, as_json)
+                summary.add(result)
+                progress(done)
+    except KeyboardInterrupt:
+        summary.print(time.monotonic() - started, output, to_stderr=True)
+        raise
     summary.print(time.monotonic() - started, output, to_stderr=as_json)
     if not summary.inspected:
         raise typer.Exit(NOTHING_DONE)

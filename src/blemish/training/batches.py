@@ -14,7 +14,7 @@ from blemish.models.prompted import PromptedNetwork
 from blemish.procedural.seeding import generator
 from blemish.synthesis.pseudo import PseudoAnomalies
 from blemish.training.features import AnomalyPool, chunks, clean_features, standardised
-from blemish.training.images import TrainingSet, choose_prompts, draw_weights
+from blemish.training.images import TrainingSet, choose_prompts, draw_weights, random_prompts
 from blemish.training.neighbours import Neighbours
 from blemish.training.step import Batch
 from blemish.training.store import Store
@@ -60,7 +60,11 @@ class BatchSource:
         self._clean = clean_features(network, pixels, store, advance)
         if config.model.standardise:
             self._standardise()
-        self._prompt_rows = choose_prompts(training, self._means())
+        self._prompt_rows = (
+            choose_prompts(training, self._means())
+            if config.stored_prompts == "central"
+            else random_prompts(training, config.seed)
+        )
         network.set_prompts(self._tokens(self._clean, self._prompt_rows))
         self._weights = draw_weights(training, config.balance)
         self._product = np.array([training.products.index(image.product) for image in training.train])

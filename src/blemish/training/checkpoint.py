@@ -85,6 +85,10 @@ class RunFolder:
         with open(self.path / CURVE, "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **losses}) + "\n")
 
+    def curve(self) -> str:
+        """All lines logged so far."""
+        return (self.path / CURVE).read_text(encoding="utf-8")
+
     def _cut_curve(self, step: int) -> None:
         """Forget what was logged after the checkpoint: it will be logged again."""
         path = self.path / CURVE

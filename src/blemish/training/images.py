@@ -12,6 +12,7 @@ from blemish.data.dataset import Dataset
 from blemish.data.sample import Sample
 from blemish.data.split import hold_out
 from blemish.errors import DataError
+from blemish.procedural.seeding import generator
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,13 @@ def choose_prompts(training: TrainingSet, means: NDArray[np.float32]) -> NDArray
         distance = np.linalg.norm(means[own] - means[own].mean(axis=0), axis=1)
         rows.append(own[int(distance.argmin())])
     return np.array(rows)
+
+
+def random_prompts(training: TrainingSet, seed: int) -> NDArray[np.int64]:
+    """Any training image of each product."""
+    return np.array(
+        [generator(seed, f"stored prompt {product}").choice(training.indices(product)) for product in training.products]
+    )
 
 
 def draw_weights(training: TrainingSet, exponent: float) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,9 @@ def train(
     with Store() as store, _one_seed(config.seed):
         inspector = _train(fabric, config, training, run, store, offline, rois or {}, report)
     if target is not None and fabric.is_global_zero:
-        inspector.save(target, overwrite=overwrite)
         assert run is not None
-        (target / "curve.jsonl").write_bytes((run.path / "curve.jsonl").read_bytes())
+        inspector = replace(inspector, curve=run.curve())
+        inspector.save(target, overwrite=overwrite)
         shutil.rmtree(run.path)
     return inspector
 
