@@ -137,6 +137,7 @@ class TrainConfig(_Config):
         schedule: `step`: learning rate × 0.1 after four fifths; `cosine`: 50 steps of warm-up, then cosine to 2 %.
         pool: pseudo-anomalous versions of each training image that are made ahead; 0: a fresh one for every draw.
         refresh: share of that pool that is made anew over one training.
+        refiner_share: of the refiner's map in the fusion, once the reconstruction map is brought to scale 1.
         evidence: the refiner enters the fusion as −ln(1 − probability), else as its probability (the paper).
         hold_out: share of the normal training images kept for calibration, whole groups at a time.
         precision: as Lightning Fabric names it.
@@ -164,6 +165,7 @@ class TrainConfig(_Config):
     schedule: Literal["step", "cosine"] = "step"
     pool: int = Field(default=0, ge=0)
     refresh: float = Field(default=0, ge=0)
+    refiner_share: float = Field(default=0.5, ge=0, le=1)
     evidence: bool = False
     hold_out: float = Field(default=0.15, gt=0, lt=1)
     false_alarm_rate: float = Field(default=0.01, gt=0, lt=1)
@@ -243,11 +245,12 @@ _FAST: dict[str, Any] = {
     "batch": 16,
     "steps": 200,
     "balance": 0.5,
-    "learning_rate": 1e-3,
+    "learning_rate": 3e-3,
     "clip": 1.0,
     "schedule": "cosine",
     "pool": 1,
     "evidence": True,
+    "refiner_share": 0.25,
 }
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"backbone": {"name": "timm:tf_efficientnet_b4.aa_in1k", "levels": (0, 1, 2, 3)}},

@@ -133,7 +133,7 @@ def _train(
     optimise(fabric, module, source, config, steps, run, report)
     network.encode_prompts()
     engine = TorchEngine(network, str(fabric.device))
-    return fit_calibration(engine, training, config, ranges, rois, synthesis, report)
+    return fit_calibration(engine, training, config, ranges, rois, report)
 
 
 def _require_all_products(training: TrainingSet, failures: list[Failure]) -> None:
