@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,8 +18,8 @@ from blemish.calibration import Calibration, FusionWeights
 from blemish.config import TrainConfig
 from blemish.data.decode import IntensityRange, bit_depth, image_size, load_square, square
 from blemish.data.masks import resize_mask
-from blemish.engines.engine import Engine
-from blemish.errors import ConfigError, ImageError, ModelError
+from blemish.engines.engine import Engine, EngineMaps
+from blemish.errors import ConfigError, ImageError
 from blemish.inspection import UNKNOWN_PRODUCT, Failure, Inspection
 from blemish.regions import find_regions
 from blemish.scoring import fuse, image_score
@@ -175,8 +174,6 @@ class Inspector:
         calibration = self.calibration[raw.product]
         fused = fuse(raw.reconstruction, raw.refiner, fusion or calibration.fusion, self.rois.get(raw.product))
         score = image_score(fused)
-        if not math.isfinite(score):
-            raise ModelError(f"The model answers {score} to {raw.source or 'an image'}.", "Train it anew.")
         similarity = raw.similarities[raw.product]
         known = calibration.known(similarity)
         defective = known and calibration.defective(score)
@@ -255,15 +252,23 @@ class Inspector:
                 yield item
                 continue
             assert maps is not None
-            yield RawMaps(
-                item.source,
-                item.size,
-                self.products[int(maps.products[row])],
-                dict(zip(self.products, maps.similarities[row].tolist(), strict=True)),
-                maps.reconstruction[row],
-                None if maps.refiner is None else maps.refiner[row],
-            )
+            yield self._raw(item, maps, row)
             row += 1
+
+    def _raw(self, item: _Decoded, maps: EngineMaps, row: int) -> RawMaps | Failure:
+        refiner = None if maps.refiner is None else maps.refiner[row]
+        if not all(np.isfinite(values).all() for values in (maps.reconstruction[row], refiner) if values is not None):
+            name = item.source or "an image in memory"
+            error = ImageError(f"The model's anomaly map of {name} is not finite.", "Train the model anew.")
+            return Failure(name, error)
+        return RawMaps(
+            item.source,
+            item.size,
+            self.products[int(maps.products[row])],
+            dict(zip(self.products, maps.similarities[row].tolist(), strict=True)),
+            maps.reconstruction[row],
+            refiner,
+        )
 
 
 @dataclass(frozen=True)
