@@ -220,7 +220,7 @@ def append(variant: str, seed: int, scores: Scores, train_seconds: float, second
             rates = {name: rate and [rate.count, rate.total] for name, rate in
                      (("false_alarms", score.false_alarms), ("recall", score.recall))}  # fmt: skip
             rows.append({**common, "part": part, "product": score.product, **metrics, **rates})
-            if part != "report":
+            if part == "choose":
                 values = " ".join(f"{n} {100 * v:.1f}" for n, v in metrics.items() if v is not None)
                 print(f"  {part} {score.product}: {values}", flush=True)
     LINES.parent.mkdir(parents=True, exist_ok=True)
