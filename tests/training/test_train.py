@@ -127,7 +127,9 @@ def test_a_product_with_one_image_is_named(tmp_path: Path, tiny_folder: Path, ti
         train(Dataset.from_folder(tmp_path), tiny_config)
 
 
-def test_one_unreadable_image_loses_nothing(tmp_path: Path, tiny_folder: Path, tiny_config: TrainConfig) -> None:
+def test_one_unreadable_image_loses_nothing_and_is_named(
+    tmp_path: Path, tiny_folder: Path, tiny_config: TrainConfig, caplog: pytest.LogCaptureFixture
+) -> None:
     import shutil
 
     shutil.copytree(tiny_folder, tmp_path / "data")
@@ -135,6 +137,7 @@ def test_one_unreadable_image_loses_nothing(tmp_path: Path, tiny_folder: Path, t
         (tmp_path / "data/spots/train/good" / name).write_bytes(b"not an image")
     inspector = train(Dataset.from_folder(tmp_path / "data"), tiny_config)
     assert inspector.products == ("spots", "stripes")
+    assert all(name in caplog.text for name in ("03.png", "07.png"))
 
 
 def test_progress_tells_of_every_stage(tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:

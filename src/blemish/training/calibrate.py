@@ -1,4 +1,4 @@
-"""Thresholds, p-values and fusion weights from held-out normal images."""
+"""Thresholds and p-values from held-out normal images."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from blemish.training.images import TrainingSet
 from blemish.training.loop import TrainProgress
 
 LEVEL = 0.99
+_log = logging.getLogger(__name__)
 
 
 def fit_calibration(
@@ -48,7 +50,9 @@ def fit_calibration(
         weights = _weights(_level(inspector, product, paths), config)
         one = inspector.calibration[product].model_copy(update={"fusion": weights})
         inspector = inspector.with_calibration(inspector.calibration.with_product(product, one))
-        inspector, _ = calibrate(inspector, paths, product=product)
+        inspector, failures = calibrate(inspector, paths, product=product)
+        for failure in failures:
+            _log.warning("left out of calibration: %s", failure.error)
         done += len(paths)
         report(TrainProgress("calibration", done, total))
     return inspector

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ from blemish.training.store import Store
 __all__ = ["TrainProgress", "train"]
 
 Report = Callable[[TrainProgress], None]
+_log = logging.getLogger(__name__)
 
 
 def train(
@@ -111,6 +113,8 @@ def _train(
     pixels, images, failures = load_pixels(training.train, size, ranges, store)
     training = TrainingSet(training.products, images, training.held)
     _require_all_products(training, failures)
+    for failure in failures:
+        _log.warning("left out of training: %s", failure.error)
     backbone = load_backbone(config.backbone, size, offline=offline)
     network = PromptedNetwork(backbone, config.model, len(training.products)).to(fabric.device)
     steps = config.steps or config.epochs * -(-len(images) // config.batch)
