@@ -44,6 +44,9 @@ class ModelConfig(_Config):
         detail: 1: every level is resized to one cell per token (the paper). 2: finer levels keep 2×2 cells per
             token, so that error map and refiner see twice the resolution.
         neighbourhood: each level is averaged over so many cells squared before anything else; 1: not (the paper).
+        equal_levels: each level counts the same in distances between features, however many channels it has; else each
+            channel does (the paper).
+        distance_stride: levels of a finer stride do not count in distances; only the refiner sees them. 0: all count.
         standardise: features to mean 0 and standard deviation 1 per channel over the training images.
         principal_start: input and output projection start as the features' principal components.
         neighbour_window: odd size of the masked neighbourhood; None: half the grid, as in the release.
@@ -60,6 +63,8 @@ class ModelConfig(_Config):
     size: int = Field(default=224, ge=64, le=1024, multiple_of=16)
     detail: Literal[1, 2] = 1
     neighbourhood: Literal[1, 3, 5] = 1
+    equal_levels: bool = False
+    distance_stride: int = Field(default=0, ge=0)
     standardise: bool = False
     principal_start: bool = False
     width: int = Field(default=256, ge=16, multiple_of=2)
@@ -104,16 +109,20 @@ class PseudoAnomalyShares(_Config):
     Attributes:
         self_paste: the image's own texture from elsewhere through a soft mask.
         photometric: local darkening, brightening and stains.
+        fill: regions filled with one colour of the image.
         warp: small local displacements.
         blur: local blur.
+        keep_grey: anomalies of a grey image are grey.
         minimum_change: draws that change fewer grey levels on average inside the mask are drawn again.
         textures: folder of texture images for the Perlin pastes; None: procedural textures.
     """
 
     self_paste: float = Field(default=0, ge=0, le=1)
     photometric: float = Field(default=0, ge=0, le=1)
+    fill: float = Field(default=0, ge=0, le=1)
     warp: float = Field(default=0, ge=0, le=1)
     blur: float = Field(default=0, ge=0, le=1)
+    keep_grey: bool = False
     minimum_change: float = Field(default=0, ge=0)
     textures: Path | None = None
 
@@ -126,6 +135,7 @@ class TrainConfig(_Config):
         restoration: whether pseudo-anomalous images are restored to their clean features (L_res).
         refiner_weight: λ; 0 trains no refiner.
         mean_over_streams: the release's ½(L_rec + L_res) and mean Dice over both streams; else their sums.
+        focal: weight of a focal loss (γ = 2) beside the Dice loss, which alone saturates; 0: none (the paper).
         dice: `paper` omits the factor 2 in the numerator, as the release does; `standard` has it.
         jitter: scale of the feature noise on the network's inputs (release: 20); 0: none.
         prompts: `random`: a training image of the product, drawn anew for each sample; `fixed`: always the stored one.
@@ -152,6 +162,7 @@ class TrainConfig(_Config):
     refiner_weight: float = Field(default=0.5, ge=0)
     mean_over_streams: bool = True
     dice: Literal["paper", "standard"] = "paper"
+    focal: float = Field(default=0, ge=0)
     jitter: float = Field(default=20, ge=0)
     prompts: Literal["random", "fixed"] = "random"
     stored_prompts: Literal["central", "random"] = "central"
@@ -215,12 +226,13 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 _FAST: dict[str, Any] = {
-    "backbone": {"strides": (8, 16)},
     "model": {
         "detail": 2,
         "neighbourhood": 3,
         "error_smoothing": 3,
-        "prompt_patches": 10_000,
+        "equal_levels": True,
+        "distance_stride": 8,
+        "prompt_patches": 20_000,
         "standardise": True,
         "principal_start": True,
         "width": 128,
@@ -238,10 +250,12 @@ _FAST: dict[str, Any] = {
         "photometric": 0.125,
         "warp": 0.05,
         "blur": 0.025,
+        "keep_grey": True,
         "minimum_change": 4,
     },
     "refiner_weight": 1.0,
     "dice": "standard",
+    "focal": 5,
     "batch": 16,
     "steps": 200,
     "balance": 0.5,

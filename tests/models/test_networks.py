@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 import torch
 
 from blemish.backbones.layout import FeatureLayout
+from blemish.config import ModelConfig
 from blemish.errors import ConfigError
 from blemish.models.onenip import OneNIP
 from blemish.models.transformer import PositionEmbedding, neighbour_mask
@@ -92,6 +96,49 @@ def test_folded_cells_share_their_channels_statistics() -> None:
     layout = FeatureLayout(channels=(1, 1), grid=4, detail=2)
     shared = layout.shared(torch.tensor([1.0, 2.0, 3.0, 6.0, 10.0, 20.0, 10.0, 20.0]))
     assert shared.tolist() == [3, 3, 3, 3, 15, 15, 15, 15]
+
+
+class _Levels:
+    """Stands for a backbone: strides and channels are all that a layout asks for."""
+
+    def __init__(self, strides: tuple[int, ...], channels: tuple[int, ...]) -> None:
+        self.strides, self.channels = strides, channels
+
+
+@pytest.mark.parametrize(
+    ("changes", "weights"),
+    [
+        ({}, None),
+        ({"distance_stride": 8}, (0.0, 1.0, 1.0)),
+        ({"equal_levels": True}, (math.sqrt(9 / 4), math.sqrt(9 / 8), math.sqrt(9 / 15))),
+        ({"equal_levels": True, "distance_stride": 8}, (0.0, math.sqrt(11.5 / 8), math.sqrt(11.5 / 15))),
+    ],
+)
+def test_levels_count_in_distances_as_configured(changes: dict[str, Any], weights: tuple[float, ...] | None) -> None:
+    layout = FeatureLayout.of(_Levels((4, 8, 16), (4, 8, 15)), ModelConfig(**changes))  # type: ignore[arg-type]
+    assert layout.weights == (None if weights is None else pytest.approx(weights))
+    per_cell = layout.cell_weights()
+    assert len(per_cell) == layout.cell_channels
+    if weights is not None:
+        squares = [float(part.square().sum()) for part in per_cell.split(layout.channels)]
+        if changes.get("equal_levels"):
+            counting = [square for square in squares if square]
+            assert counting == pytest.approx([counting[0]] * len(counting))
+
+
+def test_some_level_must_count_in_distances() -> None:
+    with pytest.raises(ConfigError, match="strides below 32"):
+        FeatureLayout.of(_Levels((4, 8), (2, 2)), ModelConfig(distance_stride=32))  # type: ignore[arg-type]
+
+
+def test_the_reconstruction_map_weighs_the_levels() -> None:
+    layout = FeatureLayout(channels=(2, 4), grid=6, weights=(0.0, 2.0))
+    model = OneNIP(6, (6, 6), decoder="none", refiner=False, layout=layout, **SMALL)  # type: ignore[arg-type]
+    query, prompt = torch.zeros(1, 6, 6, 6), torch.zeros(1, 6, 6, 6)
+    query[:, :2] = 100
+    assert model(query, prompt).reconstruction_map.max() == 0
+    query[:, 2] = 3
+    torch.testing.assert_close(model(query, prompt).reconstruction_map, torch.full((1, 1, 96, 96), 6.0))
 
 
 def test_a_principal_start_passes_what_lies_in_the_first_components() -> None:

@@ -15,7 +15,9 @@ LAYOUT = FeatureLayout(channels=(6, 4), grid=3, detail=2)
 def filled() -> PromptBank:
     torch.manual_seed(0)
     bank = PromptBank(LAYOUT, products=2, patches=50)
-    bank.get_buffer("cells").copy_(torch.randn(2, 50, LAYOUT.cell_channels))
+    for product in range(2):
+        bank.fill(product, torch.arange(50), torch.randn(50, LAYOUT.cell_channels))
+    bank.learn_projection()
     bank.index()
     return bank
 
@@ -26,6 +28,33 @@ def test_a_query_made_of_patches_finds_them() -> None:
     tokens = bank.compose(wanted, torch.tensor([1, 1, 1]))
     torch.testing.assert_close(bank.search(tokens, 1), wanted)
     assert (bank.search(tokens, 0) < 50).all()
+
+
+def test_neighbours_are_searched_with_the_weights_of_the_levels() -> None:
+    """The second level alone counts; a query that differs in the first finds its patch all the same."""
+    layout = FeatureLayout(channels=(6, 4), grid=3, detail=2, weights=(0.0, 1.0))
+    bank = PromptBank(layout, products=1, patches=36)
+    cells = torch.randn(36, 10)
+    bank.fill(0, torch.arange(36), cells)
+    bank.learn_projection()
+    bank.index()
+    query = torch.cat([torch.randn(36, 6), cells[:, 6:]], dim=1)
+    tokens = layout.fold(query.T.reshape(1, 10, 6, 6))
+    assert bank.search(tokens, 0).tolist() == [list(range(36))]
+
+
+def test_the_projection_keeps_distances_where_the_cells_vary() -> None:
+    """Cells of 200 channels that vary in 20 dimensions: 128 components keep their distances."""
+    layout = FeatureLayout(channels=(200,), grid=2, detail=1)
+    bank = PromptBank(layout, products=1, patches=400)
+    cells = torch.randn(400, 20) @ torch.randn(20, 200)
+    bank.fill(0, torch.arange(400), cells)
+    bank.learn_projection()
+    stored = bank.get_buffer("cells")[0].float()
+    assert bank.get_buffer("projection").shape == (200, 128)
+    torch.testing.assert_close(
+        torch.pdist(stored @ bank.get_buffer("projection")), torch.pdist(stored), rtol=1e-3, atol=0.1
+    )
 
 
 def test_excluded_patches_are_never_found() -> None:

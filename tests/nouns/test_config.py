@@ -39,6 +39,10 @@ def test_the_papers_constants() -> None:
     assert (config.refiner_weight, config.jitter, config.clip, config.schedule) == (0.5, 20, 0.1, "step")
     extensions = (model.detail, model.neighbourhood, model.prompt_patches, model.error_smoothing, config.evidence)
     assert extensions == (1, 1, 0, 1, False)
+    assert (model.equal_levels, model.distance_stride, config.focal) == (False, 0, 0)
+    shares = config.pseudo_anomalies
+    assert (shares.self_paste, shares.photometric, shares.fill, shares.warp, shares.blur) == (0, 0, 0, 0, 0)
+    assert not shares.keep_grey
 
 
 def test_changes_reach_into_nested_values_and_leave_the_rest() -> None:

@@ -22,6 +22,7 @@ KINDS = {
     "perlin": PseudoAnomalyConfig(cutpaste_probability=0),
     "self": PseudoAnomalyConfig(self_paste_probability=1),
     "tone": PseudoAnomalyConfig(photometric_probability=1),
+    "fill": PseudoAnomalyConfig(fill_probability=1),
     "warp": PseudoAnomalyConfig(warp_probability=1),
     "blur": PseudoAnomalyConfig(blur_probability=1),
 }
@@ -125,6 +126,40 @@ def test_scar_without_rotation_is_a_rectangle_of_the_image() -> None:
     assert mask.any(axis=0).sum() == 5
     assert mask.sum() == 55
     np.testing.assert_array_equal(anomalous, image)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        PseudoAnomalyConfig(cutpaste_probability=0, keep_grey=True),
+        PseudoAnomalyConfig(photometric_probability=1, keep_grey=True),
+        PseudoAnomalyConfig(keep_grey=True),
+    ],
+)
+def test_a_grey_image_stays_grey(config: PseudoAnomalyConfig) -> None:
+    class Coloured(Stripes):
+        def __getitem__(self, index: int) -> NDArray[np.uint8]:
+            return np.full((SIZE, SIZE, 3), (200, 30, 90), dtype=np.uint8)
+
+    grey = np.repeat(images(12)[..., :1], 3, axis=3)
+    synthesis = PseudoAnomalies(SIZE, 0, Coloured(), config)
+    anomalous, masks = synthesis.make(grey, range(12))
+    assert (anomalous == anomalous[..., :1]).all()
+    assert (anomalous != grey)[masks].any()
+    np.testing.assert_array_equal(anomalous[~masks], grey[~masks])
+    coloured, _ = synthesis.make(images(12), range(12))
+    assert (coloured != coloured[..., :1]).any(axis=(1, 2, 3)).all()
+
+
+def test_a_filled_region_has_one_colour_of_the_image() -> None:
+    two = np.full((1, SIZE, SIZE, 3), 40, dtype=np.uint8)
+    two[:, :, SIZE // 2 :] = 200
+    config = PseudoAnomalyConfig(fill_probability=1)
+    for key in range(20):
+        anomalous, mask = PseudoAnomalies(SIZE, key, Stripes(), config).make(two, [key])
+        values = anomalous[mask].astype(int)
+        assert values.min() >= 40 - 25
+        assert values.max() <= 200 + 25
 
 
 def test_perlin_blend_keeps_its_share_of_the_image() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from blemish.data.sample import Sample
 from blemish.procedural.seeding import generator
 from blemish.training.images import TrainingSet, choose_prompts, draw_weights, random_prompts
 from blemish.training.loop import WARM_UP, learning_rate
-from blemish.training.losses import dice
+from blemish.training.losses import dice, focal
 from blemish.training.noise import NoiseTable
 from blemish.training.store import Store
 
@@ -40,6 +41,20 @@ def test_dice_is_per_image() -> None:
     target = (torch.rand(3, 1, 4, 4) > 0.5).float()
     singly = [dice(probability[row : row + 1], target[row : row + 1], "paper").item() for row in range(3)]
     assert dice(probability, target, "paper").tolist() == pytest.approx(singly)
+
+
+@pytest.mark.parametrize(
+    ("logit", "target", "loss"),
+    [
+        (0.0, 1.0, 0.25 * math.log(2)),
+        (0.0, 0.0, 0.25 * math.log(2)),
+        (math.log(3), 1.0, 0.25**2 * math.log(4 / 3)),
+        (math.log(3), 0.0, 0.75**2 * math.log(4)),
+    ],
+)
+def test_focal(logit: float, target: float, loss: float) -> None:
+    found = focal(torch.full((2, 1, 3, 3), logit), torch.full((2, 1, 3, 3), target))
+    assert found.tolist() == pytest.approx([loss, loss])
 
 
 def test_schedules() -> None:

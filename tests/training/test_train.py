@@ -212,8 +212,8 @@ def test_losses_follow_the_configuration(
     model = {**tiny_config.model.model_dump(), "prompt_patches": prompt_patches}
     base = {**tiny_config.model_dump(), "pool": pool, "steps": 2}
     cases = [
-        ({"restoration": True, "refiner_weight": 1.0}, {"reconstruction", "restoration", "dice"}),
-        ({"restoration": False, "refiner_weight": 1.0}, {"reconstruction", "dice"}),
+        ({"restoration": True, "refiner_weight": 1.0}, {"reconstruction", "restoration", "dice", "focal"}),
+        ({"restoration": False, "refiner_weight": 1.0, "focal": 0.0}, {"reconstruction", "dice"}),
         ({"restoration": False, "refiner_weight": 0.0}, {"reconstruction"}),
     ]
     for number, (changes, names) in enumerate(cases):

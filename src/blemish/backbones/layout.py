@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from blemish.backbones.backbone import Backbone
 from blemish.config import ModelConfig
+from blemish.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -24,17 +26,24 @@ class FeatureLayout:
         grid: tokens per side.
         detail: cells per token and axis.
         neighbourhood: cells per axis over which a level is averaged beforehand, zeros beyond the border.
+        weights: of each level's channels in distances between cells; None: 1 (the paper).
     """
 
     channels: tuple[int, ...]
     grid: int
     detail: int = 1
     neighbourhood: int = 1
+    weights: tuple[float, ...] | None = None
 
     @classmethod
     def of(cls, backbone: Backbone, config: ModelConfig) -> FeatureLayout:
-        """The layout of a backbone's levels under a configuration."""
-        return cls(backbone.channels, config.grid, config.detail, config.neighbourhood)
+        """The layout of a backbone's levels under a configuration.
+
+        Raises:
+            ConfigError: no level counts in distances.
+        """
+        weights = _level_weights(backbone.strides, backbone.channels, config)
+        return cls(backbone.channels, config.grid, config.detail, config.neighbourhood, weights)
 
     @property
     def side(self) -> int:
@@ -50,6 +59,11 @@ class FeatureLayout:
     def token_channels(self) -> int:
         """C of the tokens."""
         return self.cell_channels * self.detail**2
+
+    def cell_weights(self) -> Tensor:
+        """Weight of each channel of a cell in distances between cells."""
+        weights = self.weights or (1.0,) * len(self.channels)
+        return torch.cat([torch.full((channels,), w) for channels, w in zip(self.channels, weights, strict=True)])
 
     def tokens(self, levels: list[Tensor]) -> Tensor:
         """Levels B×C_i×h_i×w_i → tokens B×C×grid×grid."""
@@ -78,3 +92,19 @@ class FeatureLayout:
         if self.detail > 1 and level.shape[-1] % self.side == 0:
             return F.avg_pool2d(level, level.shape[-1] // self.side)
         return F.interpolate(level, size=(self.side, self.side), mode="bilinear", align_corners=self.detail == 1)
+
+
+def _level_weights(
+    strides: tuple[int, ...], channels: tuple[int, ...], config: ModelConfig
+) -> tuple[float, ...] | None:
+    """None where all channels count 1; else the squares of the counting channels' weights have the mean 1."""
+    counts = [stride >= config.distance_stride for stride in strides]
+    if not any(counts):
+        raise ConfigError(
+            f"All levels of the backbone have strides below {config.distance_stride}: {strides}.",
+            "Choose coarser levels, or a lower distance_stride.",
+        )
+    if not config.equal_levels:
+        return None if all(counts) else tuple(map(float, counts))
+    share = sum(number for number, one in zip(channels, counts, strict=True) if one) / sum(counts)
+    return tuple(math.sqrt(share / number) if one else 0.0 for number, one in zip(channels, counts, strict=True))

@@ -107,6 +107,8 @@ class OneNIP(nn.Module):
         self.adds_to_prompt = adds_to_prompt
         self.error_smoothing = error_smoothing
         self.refiner_sees_features = refiner_sees_features
+        weights = torch.ones(channels) if layout is None else layout.cell_weights()
+        self.register_buffer("error_weights", weights.view(1, -1, 1, 1), persistent=False)
         self.stride = stride
         self.prompted = decoder != "uniad"
         self.transforms = decoder != "none"
@@ -167,7 +169,7 @@ class OneNIP(nn.Module):
     def maps(self, query: Tensor, reconstruction: Tensor) -> Reconstruction:
         """Both maps at input size."""
         size = (query.shape[-2] * self.stride, query.shape[-1] * self.stride)
-        error = self.unfold(query - reconstruction)
+        error = self.unfold(query - reconstruction) * self.get_buffer("error_weights")
         if self.error_smoothing > 1:
             error = F.avg_pool2d(error, self.error_smoothing, stride=1, padding=self.error_smoothing // 2)
         return Reconstruction(

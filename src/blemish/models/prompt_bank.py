@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from blemish.backbones.layout import FeatureLayout
 
 _KEY_WIDTH = 128
+_LEARN_EVERY = 4  # patches are many more than are needed for their principal components
 
 
 class PromptBank(nn.Module):
     """Patches of normal training images, the same number for every product.
 
-    Neighbours are searched in a random projection of the standardised cells, which keeps distances to a few percent
-    (Johnson–Lindenstrauss); what is returned are the cells themselves.
+    Neighbours are searched among the cells' principal components; what is returned are the cells themselves.
 
     Args:
         layout: of the tokens; its cells are the patches.
@@ -33,16 +33,32 @@ class PromptBank(nn.Module):
         self.layout = layout
         channels = layout.cell_channels
         self.register_buffer("cells", torch.zeros(products, patches, channels, dtype=torch.float16))
-        self.register_buffer("projection", _projection(channels), persistent=False)
-        self.register_buffer("keys", torch.zeros(products, patches, _KEY_WIDTH), persistent=False)
+        width = min(channels, _KEY_WIDTH)
+        self.register_buffer("projection", torch.zeros(channels, width))
+        self.register_buffer("keys", torch.zeros(products, width, patches), persistent=False)
         self.register_buffer("half_norms", torch.zeros(products, patches), persistent=False)
 
+    def fill(self, product: int, patches: Tensor, cells: Tensor) -> None:
+        """Set some patches of a product to standardised cells, n×C."""
+        self.get_buffer("cells")[product, patches] = cells.half()
+
+    def learn_projection(self) -> None:
+        """Search among the principal components of the cells, each channel weighed as in distances."""
+        weights = self.layout.cell_weights().double()
+        scatter = torch.zeros(len(weights), len(weights), dtype=torch.float64)
+        for cells in self.get_buffer("cells"):
+            rows = cells[::_LEARN_EVERY].double().cpu() * weights
+            scatter += rows.T @ rows
+        _, vectors = torch.linalg.eigh(scatter)
+        projection = self.get_buffer("projection")
+        projection.copy_(weights[:, None] * vectors[:, -projection.shape[1] :])
+
     def index(self) -> None:
-        """Compute the search keys; call it after the cells were set or loaded."""
+        """Compute the search keys; call it after cells and projection were set or loaded."""
         projection = self.get_buffer("projection")
         for product, cells in enumerate(self.get_buffer("cells")):
             keys = cells.float() @ projection
-            self.get_buffer("keys")[product] = keys
+            self.get_buffer("keys")[product] = keys.T
             self.get_buffer("half_norms")[product] = keys.square().sum(1) / 2
 
     def search(self, tokens: Tensor, product: int, excluded: Tensor | None = None) -> Tensor:
@@ -61,7 +77,7 @@ class PromptBank(nn.Module):
         found = []
         for row, query in enumerate(queries):
             bias = -half_norms if excluded is None else (-half_norms).masked_fill(excluded[row], float("-inf"))
-            found.append(torch.addmm(bias, query, keys.T).argmax(dim=1))
+            found.append(torch.addmm(bias, query, keys).argmax(dim=1))
         return torch.stack(found)
 
     def compose(self, indices: Tensor, products: Tensor) -> Tensor:
@@ -87,9 +103,3 @@ def draw_patches(images: int, cells: int, patches: int, rng: np.random.Generator
         orders = [rng.permutation(cells) for _ in range(0, int(own.sum()), cells)]
         cell[own] = np.concatenate(orders)[: own.sum()]
     return image, cell
-
-
-def _projection(channels: int) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    projection: Tensor = torch.randn(channels, _KEY_WIDTH, generator=generator).div(_KEY_WIDTH**0.5)
-    return projection

@@ -32,8 +32,10 @@ class PseudoAnomalyConfig:
         blend: range of β in β · image + (1 − β) · texture.
         self_paste_probability: share of pastes of the image's own texture from elsewhere through a soft mask.
         photometric_probability: share of local darkening, brightening and stains.
+        fill_probability: share of regions filled with one colour of the image.
         warp_probability: share of small local displacements.
         blur_probability: share of local blur.
+        keep_grey: a grey image stays grey: colour would be a defect that no camera without colour ever sees.
         subtle_size: length of a subtle kind's blob, as a share of the image's side (drawn log-uniformly).
         minimum_area: a draw with a smaller mask (in pixels) is drawn again.
         minimum_change: a draw with a smaller mean absolute change (grey levels, inside the mask) is drawn again.
@@ -58,8 +60,10 @@ class PseudoAnomalyConfig:
     blend: Range = (0.0, 0.8)
     self_paste_probability: float = 0.0
     photometric_probability: float = 0.0
+    fill_probability: float = 0.0
     warp_probability: float = 0.0
     blur_probability: float = 0.0
+    keep_grey: bool = False
     subtle_size: Range = (0.03, 0.4)
     minimum_area: int = 1
     minimum_change: float = 0.0
@@ -80,11 +84,12 @@ class PseudoAnomalyConfig:
             raise ConfigError("minimum_area and redraws must be at least 1, texture_changes at least 0.")
 
     @property
-    def subtle_probabilities(self) -> tuple[float, float, float, float]:
-        """Shares of self paste, photometric change, warp and blur, in this order."""
+    def subtle_probabilities(self) -> tuple[float, float, float, float, float]:
+        """Shares of self paste, photometric change, fill, warp and blur, in this order."""
         return (
             self.self_paste_probability,
             self.photometric_probability,
+            self.fill_probability,
             self.warp_probability,
             self.blur_probability,
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from blemish.procedural.seeding import generator
 from blemish.synthesis import subtle
@@ -20,7 +21,7 @@ Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 _Paste = Callable[[Pixels, np.random.Generator, PseudoAnomalyConfig], tuple[Pixels, Mask]]
-_SUBTLE: tuple[_Paste, ...] = (subtle.paste_self, subtle.change_tone, subtle.warp, subtle.blur)
+_SUBTLE: tuple[_Paste, ...] = (subtle.paste_self, subtle.change_tone, subtle.fill, subtle.warp, subtle.blur)
 
 
 class PseudoAnomalies:
@@ -69,9 +70,12 @@ class PseudoAnomalies:
         """Draws of one kind until one is large and visible enough."""
         config = self.config
         paste = self._choose(rng)
+        grey = config.keep_grey and bool((image == image[..., :1]).all())
         last = None
         for _ in range(config.redraws):
             anomalous, mask = paste(image, rng, config)
+            if grey:
+                anomalous = _without_colour(anomalous)
             area = int(np.count_nonzero(mask))
             if area >= config.minimum_area and _change(image, anomalous, mask) >= config.minimum_change:
                 return anomalous, mask
@@ -93,6 +97,11 @@ class PseudoAnomalies:
     ) -> tuple[Pixels, Mask]:
         texture = self.textures[int(rng.integers(len(self.textures)))]
         return paste_texture(image, texture, rng, config)
+
+
+def _without_colour(image: Pixels) -> Pixels:
+    """Luminance in all three channels; grey pixels stay as they are."""
+    return np.asarray(Image.fromarray(image).convert("L").convert("RGB"))
 
 
 def _change(image: Pixels, anomalous: Pixels, mask: Mask) -> float:

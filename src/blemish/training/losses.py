@@ -1,10 +1,11 @@
-"""Losses of OneNIP (§3 of the paper)."""
+"""Losses of the refiner: OneNIP's Dice (§3 of the paper), and a focal loss that `fast` adds to it."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def dice(probability: Tensor, target: Tensor, form: Literal["paper", "standard"]) -> Tensor:
@@ -22,3 +23,17 @@ def dice(probability: Tensor, target: Tensor, form: Literal["paper", "standard"]
     overlap = (probability * target).flatten(1).sum(1)
     total = probability.square().flatten(1).sum(1) + target.square().flatten(1).sum(1)
     return 1 - (factor * overlap + 1) / (total + 1)
+
+
+def focal(logits: Tensor, target: Tensor) -> Tensor:
+    """Focal loss per image, γ = 2: mean over pixels of |y − ŷ|² · cross-entropy (Lin et al., ICCV 2017).
+
+    Args:
+        logits: B×1×H×W.
+        target: B×1×H×W in [0, 1].
+
+    Returns:
+        B values ≥ 0.
+    """
+    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return ((logits.sigmoid() - target).square() * entropy).flatten(1).mean(1)

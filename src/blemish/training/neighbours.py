@@ -35,20 +35,20 @@ class Neighbours:
         assert bank is not None
         product = np.array([training.products.index(image.product) for image in training.train])
         _, group = np.unique([f"{image.product}\0{image.group}" for image in training.train], return_inverse=True)
-        cells = bank.get_buffer("cells")
-        device = cells.device
-        patch_group = torch.empty(cells.shape[:2], dtype=torch.int64, device=device)
+        shape, device = bank.get_buffer("cells").shape[:2], bank.get_buffer("cells").device
+        patch_group = torch.empty(shape, dtype=torch.int64, device=device)
         side = network.layout.side
         for index, name in enumerate(training.products):
             rows = training.indices(name)
             rng = generator(seed, f"prompt bank {name}")
-            image, cell = draw_patches(len(rows), side * side, cells.shape[1], rng)
+            image, cell = draw_patches(len(rows), side * side, shape[1], rng)
             for number, row in enumerate(rows):
                 own = torch.from_numpy(np.flatnonzero(image == number)).to(device)
                 tokens = network.standardised(torch.from_numpy(clean[row : row + 1]).to(device).float())
                 patches = network.layout.unfold(tokens)[0].flatten(1).T
-                cells[index, own] = patches[torch.from_numpy(cell[image == number]).to(device)].half()
+                bank.fill(index, own, patches[torch.from_numpy(cell[image == number]).to(device)])
                 patch_group[index, own] = int(group[row])
+        bank.learn_projection()
         bank.index()
         return cls(bank, product, group, patch_group)
 

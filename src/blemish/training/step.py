@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from blemish.config import TrainConfig
 from blemish.models.onenip import OneNIP
 from blemish.models.uniad import upsample
-from blemish.training.losses import dice
+from blemish.training.losses import dice, focal
 from blemish.training.noise import NoiseTable
 
 
@@ -49,7 +49,7 @@ class TrainingStep(nn.Module):
         self._noise = noise
 
     def forward(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
-        """`total` and its parts: `reconstruction`, `restoration` (with restoration), `dice` (with a refiner)."""
+        """`total` and its parts: `reconstruction` and `restoration`, and the refiner's `dice` and `focal`."""
         config, model = self._config, self.model
         inputs = batch.clean if batch.anomalous is None else torch.cat([batch.clean, batch.anomalous])
         reconstruction = self._reconstruct(inputs, batch.prompts, rng)
@@ -64,11 +64,14 @@ class TrainingStep(nn.Module):
         if config.refines:
             assert batch.mask is not None
             size = (batch.mask.shape[-2], batch.mask.shape[-1])
-            probability = upsample(model.refine(inputs, reconstruction).float(), size).sigmoid()
+            logits = upsample(model.refine(inputs, reconstruction).float(), size)
             target = torch.cat([torch.zeros_like(batch.mask), batch.mask])
-            per_image = dice(probability, target, config.dice)
-            losses["dice"] = per_image.mean() if config.mean_over_streams else 2 * per_image.mean()
+            streams = 1 if config.mean_over_streams else 2
+            losses["dice"] = streams * dice(logits.sigmoid(), target, config.dice).mean()
             total = total + config.refiner_weight * losses["dice"]
+            if config.focal:
+                losses["focal"] = streams * focal(logits, target).mean()
+                total = total + config.refiner_weight * config.focal * losses["focal"]
         return {"total": total, **{name: value.detach() for name, value in losses.items()}}
 
     def _reconstruct(self, inputs: Tensor, prompts: tuple[Tensor, ...], rng: np.random.Generator) -> Tensor:
