@@ -109,7 +109,6 @@ class PseudoAnomalyShares(_Config):
     Attributes:
         self_paste: the image's own texture from elsewhere through a soft mask.
         photometric: local darkening, brightening and stains.
-        fill: regions filled with one colour of the image.
         warp: small local displacements.
         blur: local blur.
         keep_grey: anomalies of a grey image are grey.
@@ -119,7 +118,6 @@ class PseudoAnomalyShares(_Config):
 
     self_paste: float = Field(default=0, ge=0, le=1)
     photometric: float = Field(default=0, ge=0, le=1)
-    fill: float = Field(default=0, ge=0, le=1)
     warp: float = Field(default=0, ge=0, le=1)
     blur: float = Field(default=0, ge=0, le=1)
     keep_grey: bool = False
@@ -264,7 +262,7 @@ _FAST: dict[str, Any] = {
     "schedule": "cosine",
     "pool": 1,
     "evidence": True,
-    "refiner_share": 0.25,
+    "refiner_share": 0.6,
 }
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"backbone": {"name": "timm:tf_efficientnet_b4.aa_in1k", "levels": (0, 1, 2, 3)}},

@@ -41,7 +41,7 @@ def test_the_papers_constants() -> None:
     assert extensions == (1, 1, 0, 1, False)
     assert (model.equal_levels, model.distance_stride, config.focal) == (False, 0, 0)
     shares = config.pseudo_anomalies
-    assert (shares.self_paste, shares.photometric, shares.fill, shares.warp, shares.blur) == (0, 0, 0, 0, 0)
+    assert (shares.self_paste, shares.photometric, shares.warp, shares.blur) == (0, 0, 0, 0)
     assert not shares.keep_grey
 
 

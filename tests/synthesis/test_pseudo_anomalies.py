@@ -22,7 +22,6 @@ KINDS = {
     "perlin": PseudoAnomalyConfig(cutpaste_probability=0),
     "self": PseudoAnomalyConfig(self_paste_probability=1),
     "tone": PseudoAnomalyConfig(photometric_probability=1),
-    "fill": PseudoAnomalyConfig(fill_probability=1),
     "warp": PseudoAnomalyConfig(warp_probability=1),
     "blur": PseudoAnomalyConfig(blur_probability=1),
 }
@@ -149,17 +148,6 @@ def test_a_grey_image_stays_grey(config: PseudoAnomalyConfig) -> None:
     np.testing.assert_array_equal(anomalous[~masks], grey[~masks])
     coloured, _ = synthesis.make(images(12), range(12))
     assert (coloured != coloured[..., :1]).any(axis=(1, 2, 3)).all()
-
-
-def test_a_filled_region_has_one_colour_of_the_image() -> None:
-    two = np.full((1, SIZE, SIZE, 3), 40, dtype=np.uint8)
-    two[:, :, SIZE // 2 :] = 200
-    config = PseudoAnomalyConfig(fill_probability=1)
-    for key in range(20):
-        anomalous, mask = PseudoAnomalies(SIZE, key, Stripes(), config).make(two, [key])
-        values = anomalous[mask].astype(int)
-        assert values.min() >= 40 - 25
-        assert values.max() <= 200 + 25
 
 
 def test_perlin_blend_keeps_its_share_of_the_image() -> None:

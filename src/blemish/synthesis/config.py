@@ -32,7 +32,6 @@ class PseudoAnomalyConfig:
         blend: range of β in β · image + (1 − β) · texture.
         self_paste_probability: share of pastes of the image's own texture from elsewhere through a soft mask.
         photometric_probability: share of local darkening, brightening and stains.
-        fill_probability: share of regions filled with one colour of the image.
         warp_probability: share of small local displacements.
         blur_probability: share of local blur.
         keep_grey: a grey image stays grey: colour would be a defect that no camera without colour ever sees.
@@ -60,7 +59,6 @@ class PseudoAnomalyConfig:
     blend: Range = (0.0, 0.8)
     self_paste_probability: float = 0.0
     photometric_probability: float = 0.0
-    fill_probability: float = 0.0
     warp_probability: float = 0.0
     blur_probability: float = 0.0
     keep_grey: bool = False
@@ -84,12 +82,11 @@ class PseudoAnomalyConfig:
             raise ConfigError("minimum_area and redraws must be at least 1, texture_changes at least 0.")
 
     @property
-    def subtle_probabilities(self) -> tuple[float, float, float, float, float]:
-        """Shares of self paste, photometric change, fill, warp and blur, in this order."""
+    def subtle_probabilities(self) -> tuple[float, float, float, float]:
+        """Shares of self paste, photometric change, warp and blur, in this order."""
         return (
             self.self_paste_probability,
             self.photometric_probability,
-            self.fill_probability,
             self.warp_probability,
             self.blur_probability,
         )

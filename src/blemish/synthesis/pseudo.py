@@ -21,7 +21,7 @@ Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 _Paste = Callable[[Pixels, np.random.Generator, PseudoAnomalyConfig], tuple[Pixels, Mask]]
-_SUBTLE: tuple[_Paste, ...] = (subtle.paste_self, subtle.change_tone, subtle.fill, subtle.warp, subtle.blur)
+_SUBTLE: tuple[_Paste, ...] = (subtle.paste_self, subtle.change_tone, subtle.warp, subtle.blur)
 
 
 class PseudoAnomalies:

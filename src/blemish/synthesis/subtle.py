@@ -1,4 +1,4 @@
-"""Pseudo-anomalies made of the image itself: own texture or colour from elsewhere, local tone, displacement and blur.
+"""Pseudo-anomalies without hard edges: own texture from elsewhere, local tone, displacement and blur.
 
 All take an S×S×3 image and return the new image and the S×S mask, which may be empty; no pixel outside it changes.
 """
@@ -37,15 +37,6 @@ def change_tone(image: Pixels, rng: np.random.Generator, config: PseudoAnomalyCo
     strength = rng.uniform(15, 90) * (1 if rng.random() < 0.5 else -1)
     tint = rng.uniform(0.2, 1, size=3) if rng.random() < 0.5 else np.ones(3)
     return _blend(image, np.clip(image + (strength * tint).astype(np.float32), 0, 255), weight)
-
-
-def fill(image: Pixels, rng: np.random.Generator, config: PseudoAnomalyConfig) -> tuple[Pixels, Mask]:
-    """Fill a region with one colour, that of another place in the image or up to 25 grey levels off it."""
-    size = image.shape[0]
-    weight = np.minimum(2 * soft_mask(size, rng, config), 1)
-    row, column = rng.integers(size, size=2)
-    colour = np.clip(image[row, column] + rng.uniform(-25, 25), 0, 255)
-    return _blend(image, np.broadcast_to(colour.astype(np.float32), image.shape), weight)
 
 
 def warp(image: Pixels, rng: np.random.Generator, config: PseudoAnomalyConfig) -> tuple[Pixels, Mask]:

@@ -165,7 +165,6 @@ def _synthesis(config: TrainConfig) -> PseudoAnomalies:
         PseudoAnomalyConfig(
             self_paste_probability=shares.self_paste,
             photometric_probability=shares.photometric,
-            fill_probability=shares.fill,
             warp_probability=shares.warp,
             blur_probability=shares.blur,
             keep_grey=shares.keep_grey,
