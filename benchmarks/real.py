@@ -50,11 +50,13 @@ BANK_PATCHES = 20_000
 Scores = dict[str, list[ProductScore]]
 
 
+SMALL = {"principal_start": True, "width": 128, "heads": 4, "encoder_layers": 1, "decoder_layers": 1,
+         "feedforward": 512, "dropout": 0.0}  # fmt: skip
 VARIANTS: dict[str, dict[str, object]] = {
     "fast": {},
-    "fast, composed prompt alone": {"model": {"decoder": "none"}},
-    "fast, one image as prompt": {"model": {"prompt_patches": 0}},
-    "uniad": {"model": {"prompt_patches": 0, "decoder": "uniad", "refiner": False}, "restoration": False},
+    "fast, with transformer": {"model": {"decoder": "dynamic", **SMALL}, "restoration": True},
+    "fast, one image as prompt": {"model": {"decoder": "dynamic", "prompt_patches": 0, **SMALL}, "restoration": True},
+    "uniad": {"model": {"decoder": "uniad", "prompt_patches": 0, "refiner": False, **SMALL}},
 }
 
 

@@ -182,6 +182,14 @@ class TrainConfig(_Config):
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     checkpoint_minutes: float = Field(default=1, gt=0)
 
+    @model_validator(mode="after")
+    def _trains_something(self) -> TrainConfig:
+        if self.model.decoder == "none" and not self.refines:
+            raise ValueError("with neither a decoder nor a refiner there is nothing to train")
+        if self.model.decoder == "none" and self.restoration:
+            raise ValueError("without a decoder nothing can be restored: set restoration to false")
+        return self
+
     @property
     def refines(self) -> bool:
         """Whether a refiner is trained."""
@@ -211,7 +219,8 @@ class TrainConfig(_Config):
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
-            raise ConfigError(f"Configuration{f' value {place}' if place else ''}: {first['msg']}.") from None
+            message = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"Configuration{f' value {place}' if place else ''}: {message}.") from None
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -232,13 +241,7 @@ _FAST: dict[str, Any] = {
         "distance_stride": 8,
         "prompt_patches": 20_000,
         "standardise": True,
-        "principal_start": True,
-        "width": 128,
-        "heads": 4,
-        "encoder_layers": 1,
-        "decoder_layers": 1,
-        "feedforward": 512,
-        "dropout": 0.0,
+        "decoder": "none",
         "refiner_channels": 64,
         "refiner_bottleneck": 128,
         "refiner_sees_features": True,
@@ -251,11 +254,12 @@ _FAST: dict[str, Any] = {
         "keep_grey": True,
         "minimum_change": 4,
     },
+    "restoration": False,
     "refiner_weight": 1.0,
     "dice": "standard",
     "focal": 5,
     "batch": 16,
-    "steps": 200,
+    "steps": 400,
     "balance": 0.5,
     "learning_rate": 3e-3,
     "clip": 1.0,
@@ -270,7 +274,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "accurate": _merged(
         _FAST,
         {
-            "model": {"width": 256, "heads": 8, "encoder_layers": 4, "decoder_layers": 4},
+            "model": {"decoder": "dynamic", "principal_start": True, "feedforward": 512, "dropout": 0.0},
+            "restoration": True,
             "steps": 4000,
             "pool": 4,
             "refresh": 2,

@@ -56,6 +56,9 @@ def test_changes_reach_into_nested_values_and_leave_the_rest() -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
+        ({"refiner_weight": 0}, "nothing to train"),
+        ({"restoration": True}, "nothing can be restored"),
+        ({"model": {"prompt_patches": 0}}, "prompt_patches"),
         ({"batch": 1}, "batch"),
         ({"steps": "many"}, "steps"),
         ({"seed": -1}, "seed"),

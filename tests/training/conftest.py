@@ -14,6 +14,8 @@ from blemish.data.dataset import Dataset
 TINY = {
     "model": {
         "size": 64,
+        "decoder": "dynamic",
+        "principal_start": True,
         "width": 16,
         "heads": 2,
         "encoder_layers": 1,
@@ -23,6 +25,7 @@ TINY = {
         "refiner_bottleneck": 8,
         "prompt_patches": 300,
     },
+    "restoration": True,
     "batch": 4,
     "steps": 6,
     "pool": 1,

@@ -216,7 +216,10 @@ def test_losses_follow_the_configuration(
         ({"restoration": False, "refiner_weight": 1.0, "focal": 0.0}, {"reconstruction", "dice"}),
         ({"restoration": False, "refiner_weight": 0.0}, {"reconstruction"}),
     ]
+    if prompt_patches:
+        alone = {**model, "decoder": "none"}
+        cases.append(({"restoration": False, "refiner_weight": 1.0, "model": alone}, {"dice", "focal"}))
     for number, (changes, names) in enumerate(cases):
         target = tmp_path / f"{number}"
-        train(tiny_dataset, TrainConfig.parse({**base, **changes, "model": model}), output=target)
+        train(tiny_dataset, TrainConfig.parse({**base, "model": model, **changes}), output=target)
         assert json.loads((target / "curve.jsonl").read_text().splitlines()[-1]).keys() - {"step", "total"} == names

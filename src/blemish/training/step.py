@@ -49,18 +49,21 @@ class TrainingStep(nn.Module):
         self._noise = noise
 
     def forward(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
-        """`total` and its parts: `reconstruction` and `restoration`, and the refiner's `dice` and `focal`."""
+        """`total` and its parts: the decoder's `reconstruction` and `restoration`, the refiner's `dice` and `focal`."""
         config, model = self._config, self.model
         inputs = batch.clean if batch.anomalous is None else torch.cat([batch.clean, batch.anomalous])
         reconstruction = self._reconstruct(inputs, batch.prompts, rng)
 
-        parts = torch.split(reconstruction, len(batch.clean))
-        losses = {"reconstruction": F.mse_loss(parts[0], batch.clean)}
-        if config.restoration:
-            losses["restoration"] = F.mse_loss(parts[1], batch.clean)
-        total = torch.stack(list(losses.values())).sum()
-        if config.mean_over_streams:
-            total = total / len(losses)
+        losses: dict[str, Tensor] = {}
+        total = inputs.new_zeros(())
+        if model.transforms:
+            parts = torch.split(reconstruction, len(batch.clean))
+            losses["reconstruction"] = F.mse_loss(parts[0], batch.clean)
+            if config.restoration:
+                losses["restoration"] = F.mse_loss(parts[1], batch.clean)
+            total = torch.stack(list(losses.values())).sum()
+            if config.mean_over_streams:
+                total = total / len(losses)
         if config.refines:
             assert batch.mask is not None
             size = (batch.mask.shape[-2], batch.mask.shape[-1])
