@@ -100,10 +100,10 @@ def memory_bank(dataset: Dataset, backbone: BackboneConfig, seed: int, size: int
         count = -(-BANK_PATCHES // len(normals))
         rng = generator(seed, f"memory bank {product}")
         bank = torch.cat([patches([path])[0][rng.permutation(side * side)[:count]] for path in normals])
-        half_norms = bank.square().sum(1) / 2
+        keys, half_norms = bank.T.contiguous(), bank.square().sum(1) / 2
         for sample in dataset.test(product):
             query = patches([sample.path])[0]
-            squared = query.square().sum(1) - 2 * (query @ bank.T - half_norms).amax(1)
+            squared = query.square().sum(1) - 2 * (query @ keys - half_norms).amax(1)
             distance = squared.clamp(min=0).sqrt().view(1, 1, side, side)
             anomaly_map = F.interpolate(distance, (size, size), mode="bilinear")[0, 0].numpy()
             record = ImageRecord(
