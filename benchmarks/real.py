@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,11 +53,14 @@ Scores = dict[str, list[ProductScore]]
 
 SMALL = {"principal_start": True, "width": 128, "heads": 4, "encoder_layers": 1, "decoder_layers": 1,
          "feedforward": 512, "dropout": 0.0}  # fmt: skip
-VARIANTS: dict[str, dict[str, object]] = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "fast": {},
     "fast, with transformer": {"model": {"decoder": "dynamic", **SMALL}, "restoration": True},
     "fast, one image as prompt": {"model": {"decoder": "dynamic", "prompt_patches": 0, **SMALL}, "restoration": True},
-    "uniad": {"model": {"decoder": "uniad", "prompt_patches": 0, "refiner": False, **SMALL}},
+    "uniad": {
+        "backbone": {"strides": (8, 16)},
+        "model": {"decoder": "uniad", "prompt_patches": 0, "refiner": False, **SMALL},
+    },
 }
 
 
@@ -161,7 +165,9 @@ def lines() -> Iterator[dict[str, object]]:
 
 
 def commit() -> str:
-    run = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    """The commit that runs, with `-dirty` where the code differs from it."""
+    command = ["git", "describe", "--always", "--exclude", "*", "--dirty"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return run.stdout.strip() or "unknown"
 
 
@@ -186,6 +192,7 @@ def main() -> None:
     dataset = Dataset.from_folder(*(arguments.shared / "data" / name for name in FOLDERS), split=arguments.split)
     weights = {"timm:resnet18": arguments.shared / "weights/resnet18_imagenet_to_layer3_fp16.safetensors"}
     backbone = {"name": arguments.backbone, "weights": weights.get(arguments.backbone)}
+    code = commit()
     for seed in arguments.seeds:
         for name in arguments.variants:
             label = name if arguments.backbone == "timm:resnet18" else f"{name}, {arguments.backbone}"
@@ -194,17 +201,19 @@ def main() -> None:
             if (label, seed) in finished():
                 continue
             print(f"{label}, seed {seed}", flush=True)
-            changes = {"backbone": backbone, "seed": seed} | ({"steps": arguments.steps} if arguments.steps else {})
+            changes = {"seed": seed} | ({"steps": arguments.steps} if arguments.steps else {})
             started = time.monotonic()
             if name == "bank":
                 scores = memory_bank(dataset, BackboneConfig.model_validate(backbone), seed, 224)
                 seconds = 0.0
             else:
-                scores, seconds = trained(dataset, TrainConfig.of("fast", **VARIANTS[name], **changes))
-            append(label, seed, scores, seconds, time.monotonic() - started)
+                variant = VARIANTS[name]
+                changes["backbone"] = {**backbone, **variant.get("backbone", {})}
+                scores, seconds = trained(dataset, TrainConfig.of("fast", **{**variant, **changes}))
+            append(label, seed, code, scores, seconds, time.monotonic() - started)
 
 
-def append(variant: str, seed: int, scores: Scores, train_seconds: float, seconds: float) -> None:
+def append(variant: str, seed: int, code: str, scores: Scores, train_seconds: float, seconds: float) -> None:
     """Write one run's lines at once, so that a killed run leaves none."""
     common = {
         "variant": variant,
@@ -212,7 +221,7 @@ def append(variant: str, seed: int, scores: Scores, train_seconds: float, second
         "train_seconds": round(train_seconds, 1),
         "seconds": round(seconds, 1),
         "command": shlex.join(["python", *sys.argv]),
-        "commit": commit(),
+        "commit": code,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
     }
     rows = []

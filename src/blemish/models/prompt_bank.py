@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from blemish.backbones.layout import FeatureLayout
 
 _KEY_WIDTH = 128
-_LEARN_EVERY = 4  # patches are many more than are needed for their principal components
+_LEARN_SHARE = 4  # a quarter of the patches tells their principal components
 
 
 class PromptBank(nn.Module):
@@ -47,7 +47,7 @@ class PromptBank(nn.Module):
         weights = self.layout.cell_weights().double()
         scatter = torch.zeros(len(weights), len(weights), dtype=torch.float64)
         for cells in self.get_buffer("cells"):
-            rows = cells[::_LEARN_EVERY].double().cpu() * weights
+            rows = cells[: -(-len(cells) // _LEARN_SHARE)].cpu().double() * weights  # they go round the images
             scatter += rows.T @ rows
         _, vectors = torch.linalg.eigh(scatter)
         projection = self.get_buffer("projection")
