@@ -5,8 +5,8 @@
 
 Appends one JSON line per (variant, seed, product, part) to docs/results/real.jsonl and skips what is finished;
 `--page` writes docs/results/real.md from it. `part` is `all`, or one of two halves of the test set, divided by a hash
-of the file name (of the group, where images show one part): variants were chosen on `choose`, `report` was not looked
-at before.
+of the file name (of the group, where images show one part): variants were chosen on `choose`, though `report` was seen
+between rounds (docs/results/onenip.md says when).
 """
 
 from __future__ import annotations

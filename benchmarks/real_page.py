@@ -150,8 +150,8 @@ def _summary(results: Results) -> str:
 
 Percent: mean ± sample standard deviation over n seeds, of the mean over products. I-AUROC is averaged over
 {", ".join(I_AUROC_OVER)}; P-AP over {", ".join(P_AP_OVER)}. `report` is the half of the
-test images, divided by a hash of their names, that was never looked at while variants were chosen; the other columns
-are of all test images.
+test images, divided by a hash of their names, on which no variant was chosen ([onenip.md](onenip.md)); the other
+columns are of all test images.
 
 {_table(head, rows)}"""
 

@@ -4,6 +4,9 @@ Scores of held-out normal images and the score of a new normal image are exchang
 among them is uniform, whatever the distribution of scores (Vovk, Gammerman and Shafer, "Algorithmic Learning in a
 Random World", 2005, section 4.2). With n images the rate comes in steps of 1 / (n + 1); the finest step means
 "above every calibration score".
+
+Near-duplicate images of one part are not exchangeable with an image of a new part. They count as one, with the
+highest of their scores, so that n is the number of parts.
 """
 
 from __future__ import annotations
@@ -57,9 +60,10 @@ class ProductCalibration(BaseModel):
     """What held-out normal images of one product say about new ones.
 
     Attributes:
-        scores: image scores of the n calibration images, ascending.
-        peaks: maxima of their anomaly maps, ascending.
-        similarities: their cosine similarities to the product's prompt, ascending, in [-1, 1].
+        scores: image scores of the n calibration images, ascending; of several images of one part the highest.
+        peaks: maxima of their anomaly maps, ascending; likewise.
+        similarities: their cosine similarities to the product's prompt, ascending, in [-1, 1]; of one part the lowest.
+        images: how many images there were, where some showed the same part; None: n.
         false_alarm_rate: share of normal images that may be called defective, as requested, in (0, 1).
         unknown_margin: how many times the largest calibration distance an image may be from the prompt.
         fusion: weights of the two maps.
@@ -72,6 +76,7 @@ class ProductCalibration(BaseModel):
     scores: Ascending = ()
     peaks: Ascending = ()
     similarities: Ascending = ()
+    images: int | None = Field(default=None, ge=1)
     false_alarm_rate: float = Field(default=DEFAULT_FALSE_ALARM_RATE, gt=0, lt=1)
     unknown_margin: float = Field(default=3.0, gt=0, allow_inf_nan=False)
     fusion: FusionWeights = FusionWeights()
@@ -89,7 +94,7 @@ class ProductCalibration(BaseModel):
 
     @property
     def n(self) -> int:
-        """Number of calibration images."""
+        """Number of calibration images, those of one part counted once."""
         return len(self.scores)
 
     @property
@@ -166,18 +171,26 @@ class ProductCalibration(BaseModel):
         requested = f"requested {_percent(self.false_alarm_rate)}"
         if not self.n:
             return f"{requested}, none promised: no calibration images, hence no verdict"
-        images = f"{self.n} calibration image{'s' if self.n > 1 else ''}"
+        plural = "s" if self.n > 1 else ""
+        images = f"{self.n} calibration image{plural}"
+        if self.images not in (None, self.n):
+            images = f"{self.images} calibration images of {self.n} part{plural}"
         effective = f"{requested}, effective {_percent(self.effective_rate)}"
         if self.effective_rate > self.false_alarm_rate:
             return f"{effective}: {images} can promise no finer rate; defective means above every calibration score"
         return f"{effective}, from {images}"
 
     def with_images(
-        self, scores: Iterable[float], peaks: Iterable[float], similarities: Iterable[float]
+        self,
+        scores: Iterable[float],
+        peaks: Iterable[float],
+        similarities: Iterable[float],
+        images: int | None = None,
     ) -> ProductCalibration:
         """A copy with other calibration images; rate, fusion and intensity range stay."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return ProductCalibration(**fields | {"scores": scores, "peaks": peaks, "similarities": similarities})
+        new = {"scores": scores, "peaks": peaks, "similarities": similarities, "images": images}
+        return ProductCalibration(**fields | new)
 
     def with_rate(self, rate: float) -> ProductCalibration:
         """A copy with another requested false-alarm rate. Raises ConfigError unless 0 < rate < 1."""

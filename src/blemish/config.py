@@ -1,6 +1,6 @@
 """Everything that can be set, validated at the door and written beside the weights.
 
-A preset is a named value of these models, not a code path: `TrainConfig.preset("fast", seed=3)`.
+A preset is a named value of these models, not a code path: `TrainConfig.of("fast", seed=3)`.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class ModelConfig(_Config):
         detail: 1: every level is resized to one cell per token (the paper). 2: finer levels keep 2×2 cells per
             token, so that error map and refiner see twice the resolution.
         neighbourhood: each level is averaged over so many cells squared before anything else; 1: not (the paper).
-        equal_levels: each level counts the same in distances between features, however many channels it has; else each
-            channel does (the paper).
-        distance_stride: levels of a finer stride do not count in distances; only the refiner sees them. 0: all count.
+        equal_levels: in the search for nearest patches and in the reconstruction map each level counts the same,
+            however many channels it has; else each channel does (the paper).
+        distance_stride: levels of a finer stride count neither in that search nor in that map. 0: all count.
         standardise: features to mean 0 and standard deviation 1 per channel over the training images.
-        principal_start: input and output projection start as the features' principal components.
+        principal_start: the decoder's input and output projection start as the features' principal components.
         neighbour_window: odd size of the masked neighbourhood; None: half the grid, as in the release.
         decoder: `dynamic` is OneNIP's, `static` and `uniad` are the ablations of Tab. 4; `none`: the composed prompt
             itself is the reconstruction.
@@ -111,7 +111,7 @@ class PseudoAnomalyShares(_Config):
         photometric: local darkening, brightening and stains.
         warp: small local displacements.
         blur: local blur.
-        keep_grey: anomalies of a grey image are grey.
+        keep_grey: anomalies of an image whose channels are equal keep them equal.
         minimum_change: draws that change fewer grey levels on average inside the mask are drawn again.
         textures: folder of texture images for the Perlin pastes; None: procedural textures.
     """
@@ -132,9 +132,10 @@ class TrainConfig(_Config):
         preset: the preset these values started from.
         restoration: whether pseudo-anomalous images are restored to their clean features (L_res).
         refiner_weight: λ; 0 trains no refiner.
-        mean_over_streams: the release's ½(L_rec + L_res) and mean Dice over both streams; else their sums.
-        focal: weight of a focal loss (γ = 2) beside the Dice loss, which alone saturates; 0: none (the paper).
+        mean_over_streams: the release's ½(L_rec + L_res) and mean loss of the refiner over both streams; else the sums.
         dice: `paper` omits the factor 2 in the numerator, as the release does; `standard` has it.
+        focal: weight, relative to Dice, of a focal loss (γ = 2) of the refiner, for Dice alone saturates; 0: none (the
+            paper).
         jitter: scale of the feature noise on the network's inputs (release: 20); 0: none.
         prompts: `random`: a training image of the product, drawn anew for each sample; `fixed`: always the stored one.
         stored_prompts: each product's prompt for inspection: `central`: the training image nearest to the product's
@@ -183,11 +184,11 @@ class TrainConfig(_Config):
     checkpoint_minutes: float = Field(default=1, gt=0)
 
     @model_validator(mode="after")
-    def _trains_something(self) -> TrainConfig:
+    def _consistent(self) -> TrainConfig:
         if self.model.decoder == "none" and not self.refines:
             raise ValueError("with neither a decoder nor a refiner there is nothing to train")
-        if self.model.decoder == "none" and self.restoration:
-            raise ValueError("without a decoder nothing can be restored: set restoration to false")
+        if self.model.decoder == "none" and (self.restoration or self.model.principal_start):
+            raise ValueError("restoration and principal_start need a decoder: set them to false")
         return self
 
     @property

@@ -20,7 +20,7 @@ from blemish.errors import ModelError
 from blemish.files import replaced_folder
 
 CONFIG, CALIBRATION, CARD, CURVE = "config.json", "calibration.json", "README.md", "curve.jsonl"
-FORMAT = 1
+FORMAT = 2
 
 
 class Header(BaseModel):
@@ -150,7 +150,8 @@ def _card(header: Header, calibration: Calibration) -> str:
         "---",
         f"# A Blemish model for {len(header.products)} product{'s' * (len(header.products) != 1)}",
         "",
-        f"OneNIP, preset `{train.preset}`, backbone `{train.backbone.name}`, {train.model.size} px, seed {train.seed}.",
+        f"OneNIP, preset `{train.preset}`, decoder `{train.model.decoder}`, backbone `{train.backbone.name}`, "
+        f"{train.model.size} px, seed {train.seed}.",
         "It was trained on normal images alone.",
         "",
         "```python",

@@ -117,13 +117,7 @@ class _Levels:
 def test_levels_count_in_distances_as_configured(changes: dict[str, Any], weights: tuple[float, ...] | None) -> None:
     layout = FeatureLayout.of(_Levels((4, 8, 16), (4, 8, 15)), ModelConfig(**changes))  # type: ignore[arg-type]
     assert layout.weights == (None if weights is None else pytest.approx(weights))
-    per_cell = layout.cell_weights()
-    assert len(per_cell) == layout.cell_channels
-    if weights is not None:
-        squares = [float(part.square().sum()) for part in per_cell.split(layout.channels)]
-        if changes.get("equal_levels"):
-            counting = [square for square in squares if square]
-            assert counting == pytest.approx([counting[0]] * len(counting))
+    assert len(layout.cell_weights()) == layout.cell_channels
 
 
 def test_some_level_must_count_in_distances() -> None:

@@ -32,6 +32,7 @@ def test_a_query_made_of_patches_finds_them() -> None:
 
 def test_neighbours_are_searched_with_the_weights_of_the_levels() -> None:
     """The second level alone counts; a query that differs in the first finds its patch all the same."""
+    torch.manual_seed(0)
     layout = FeatureLayout(channels=(6, 4), grid=3, detail=2, weights=(0.0, 1.0))
     bank = PromptBank(layout, products=1, patches=36)
     cells = torch.randn(36, 10)
@@ -43,18 +44,16 @@ def test_neighbours_are_searched_with_the_weights_of_the_levels() -> None:
     assert bank.search(tokens, 0).tolist() == [list(range(36))]
 
 
-def test_the_projection_keeps_distances_where_the_cells_vary() -> None:
-    """Cells of 200 channels that vary in 20 dimensions: 128 components keep their distances."""
-    layout = FeatureLayout(channels=(200,), grid=2, detail=1)
-    bank = PromptBank(layout, products=1, patches=400)
-    cells = torch.randn(400, 20) @ torch.randn(20, 200)
+def test_the_projection_keeps_distances_where_the_cells_of_all_images_vary() -> None:
+    """Patches of four images in turn, each image varying in 25 directions of its own, among 200 channels."""
+    torch.manual_seed(0)
+    bank = PromptBank(FeatureLayout(channels=(200,), grid=2), products=1, patches=400)
+    cells = torch.stack([torch.randn(25) @ directions for directions in torch.randn(4, 25, 200).repeat(100, 1, 1)])
     bank.fill(0, torch.arange(400), cells)
     bank.learn_projection()
-    stored = bank.get_buffer("cells")[0].float()
-    assert bank.get_buffer("projection").shape == (200, 128)
-    torch.testing.assert_close(
-        torch.pdist(stored @ bank.get_buffer("projection")), torch.pdist(stored), rtol=1e-3, atol=0.1
-    )
+    projection, stored = bank.get_buffer("projection"), bank.get_buffer("cells")[0].float()
+    assert projection.shape == (200, 128)
+    torch.testing.assert_close(torch.pdist(stored @ projection), torch.pdist(stored), rtol=1e-3, atol=0.1)
 
 
 def test_excluded_patches_are_never_found() -> None:

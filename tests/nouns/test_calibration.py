@@ -162,6 +162,11 @@ def test_a_defective_image_never_has_an_empty_mask(anomaly_map: NDArray[np.float
             "defective means above every calibration score",
         ),
         (calibration([1.0] * 150), "requested 1 %, effective 0.66 %, from 150 calibration images"),
+        (
+            ProductCalibration().with_images([1.0] * 4, [1.0] * 4, [1.0] * 4, images=9),
+            "requested 1 %, effective 20 %: 9 calibration images of 4 parts can promise no finer rate; "
+            "defective means above every calibration score",
+        ),
         (ProductCalibration(), "requested 1 %, none promised: no calibration images, hence no verdict"),
     ],
 )

@@ -57,7 +57,7 @@ def test_changes_reach_into_nested_values_and_leave_the_rest() -> None:
     ("changes", "named"),
     [
         ({"refiner_weight": 0}, "nothing to train"),
-        ({"restoration": True}, "nothing can be restored"),
+        ({"restoration": True}, "need a decoder"),
         ({"model": {"prompt_patches": 0}}, "prompt_patches"),
         ({"batch": 1}, "batch"),
         ({"steps": "many"}, "steps"),

@@ -14,8 +14,6 @@ from blemish.data.dataset import Dataset
 TINY = {
     "model": {
         "size": 64,
-        "decoder": "dynamic",
-        "principal_start": True,
         "width": 16,
         "heads": 2,
         "encoder_layers": 1,
@@ -25,7 +23,6 @@ TINY = {
         "refiner_bottleneck": 8,
         "prompt_patches": 300,
     },
-    "restoration": True,
     "batch": 4,
     "steps": 6,
     "pool": 1,
@@ -36,9 +33,14 @@ TINY = {
 }
 
 
-@pytest.fixture
-def tiny_config() -> TrainConfig:
-    return TrainConfig.of("fast", **TINY)
+@pytest.fixture(params=["none"])
+def tiny_config(request: pytest.FixtureRequest) -> TrainConfig:
+    """Parametrise it indirectly with other decoders."""
+    config = TrainConfig.of("fast", **TINY)
+    if request.param == "none":
+        return config
+    model = {**config.model.model_dump(), "decoder": request.param, "principal_start": True, "dropout": 0.1}
+    return TrainConfig.parse({**config.model_dump(), "model": model, "restoration": True})
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from blemish.errors import BlemishError, DataError, TrainingError
 from blemish.inspection import Failure, Inspection
 from blemish.inspector import Inspector
 from blemish.training import loop
+from blemish.training.calibrate import calibrate
 from blemish.training.step import TrainingStep
 from blemish.training.train import TrainProgress, train
 
@@ -28,6 +29,7 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("tiny_config", ["none", "dynamic"], indirect=True)
 def test_a_seed_repeats_a_run_bit_for_bit(tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
     for name in "ab":
         train(tiny_dataset, tiny_config, output=tmp_path / name)
@@ -38,12 +40,13 @@ def test_a_seed_repeats_a_run_bit_for_bit(tmp_path: Path, tiny_dataset: Dataset,
     assert not equal(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
-@pytest.mark.parametrize("pool", [0, 2])
+@pytest.mark.parametrize(
+    ("tiny_config", "pool"), [("none", 2), ("dynamic", 0), ("dynamic", 2)], indirect=["tiny_config"]
+)
 def test_a_killed_run_resumes_to_the_same_weights(
     tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch, pool: int
 ) -> None:
-    config = TrainConfig.parse({**tiny_config.model_dump(), "pool": pool, "model": {
-        **tiny_config.model.model_dump(), "dropout": 0.1}})  # fmt: skip
+    config = TrainConfig.parse({**tiny_config.model_dump(), "pool": pool})
     train(tiny_dataset, config, output=tmp_path / "whole")
     whole_curve = (tmp_path / "whole" / "curve.jsonl").read_text()
 
@@ -127,6 +130,18 @@ def test_a_product_with_one_image_is_named(tmp_path: Path, tiny_folder: Path, ti
         train(Dataset.from_folder(tmp_path), tiny_config)
 
 
+def test_a_product_with_one_training_image_trains_and_is_named(
+    tmp_path: Path, tiny_folder: Path, tiny_config: TrainConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One image trains, one calibrates: the first has no patches of another part to be composed of."""
+    (tmp_path / "pair").mkdir()
+    for name in ("00.png", "01.png"):
+        (tmp_path / "pair" / name).write_bytes((tiny_folder / "spots/train/good" / name).read_bytes())
+    inspector = train(Dataset.from_folder(tmp_path), tiny_config)
+    assert inspector.products == ("pair",)
+    assert "'pair'" in caplog.text
+
+
 def test_one_unreadable_image_loses_nothing_and_is_named(
     tmp_path: Path, tiny_folder: Path, tiny_config: TrainConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -147,7 +162,7 @@ def test_progress_tells_of_every_stage(tiny_dataset: Dataset, tiny_config: Train
     for stage in ("features", "training", "calibration"):
         last = [one for one in seen if one.stage == stage][-1]
         assert last.done == last.total
-    assert {"total", "reconstruction", "restoration", "dice"} <= seen[-2].losses.keys() | seen[-3].losses.keys()
+    assert {"total", "dice", "focal"} <= seen[-2].losses.keys() | seen[-3].losses.keys()
 
 
 def results(inspector: Inspector, images: list[Path], **options: int) -> list[Inspection]:
@@ -156,6 +171,7 @@ def results(inspector: Inspector, images: list[Path], **options: int) -> list[In
     return [one for one in found if isinstance(one, Inspection)]
 
 
+@pytest.mark.parametrize("tiny_config", ["none", "dynamic"], indirect=True)
 def test_save_and_load_answer_the_same(tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
     images = [sample.path for sample in tiny_dataset.train_normals()]
     trained = train(tiny_dataset, tiny_config, output=tmp_path / "model")
@@ -166,6 +182,7 @@ def test_save_and_load_answer_the_same(tmp_path: Path, tiny_dataset: Dataset, ti
         np.testing.assert_array_equal(one.anomaly_map, other.anomaly_map)
 
 
+@pytest.mark.parametrize("tiny_config", ["none", "dynamic"], indirect=True)
 def test_a_result_does_not_depend_on_the_other_images(tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
     inspector = train(tiny_dataset, tiny_config)
     images = [sample.path for sample in tiny_dataset.train_normals()]
@@ -178,6 +195,19 @@ def test_a_result_does_not_depend_on_the_other_images(tiny_dataset: Dataset, tin
     backwards = results(inspector, images[::-1], batch=3)[::-1]
     for one, other in zip(together, backwards, strict=True):
         np.testing.assert_allclose(one.anomaly_map, other.anomaly_map, atol=1e-5)
+
+
+def test_calibration_images_of_one_part_count_once(tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
+    inspector = train(tiny_dataset, tiny_config)
+    images = [sample.path for sample in tiny_dataset.train_normals("spots")][:6]
+    each = calibrate(inspector, images, product="spots")[0].calibration["spots"]
+    groups = dict(zip(images, "aabbbc", strict=True))
+    parts = calibrate(inspector, images, product="spots", groups=groups)[0].calibration["spots"]
+    scores = [inspector.inspect(image, product="spots").score for image in images]
+    assert (each.n, each.images, parts.n, parts.images) == (6, None, 3, 6)
+    assert parts.scores == pytest.approx(sorted([max(scores[:2]), max(scores[2:5]), scores[5]]), abs=1e-5)
+    assert parts.threshold == each.threshold
+    assert parts.effective_rate == 1 / 4
 
 
 def test_unreadable_images_keep_their_place(tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
@@ -204,6 +234,7 @@ def test_a_region_of_interest_is_kept_and_obeyed(
     assert loaded.rois["spots"].sum() == 32 * 32
 
 
+@pytest.mark.parametrize("tiny_config", ["dynamic"], indirect=True)
 @pytest.mark.parametrize("prompt_patches", [0, 50])
 @pytest.mark.parametrize("pool", [0, 1])
 def test_losses_follow_the_configuration(
@@ -217,7 +248,7 @@ def test_losses_follow_the_configuration(
         ({"restoration": False, "refiner_weight": 0.0}, {"reconstruction"}),
     ]
     if prompt_patches:
-        alone = {**model, "decoder": "none"}
+        alone = {**model, "decoder": "none", "principal_start": False}
         cases.append(({"restoration": False, "refiner_weight": 1.0, "model": alone}, {"dice", "focal"}))
     for number, (changes, names) in enumerate(cases):
         target = tmp_path / f"{number}"

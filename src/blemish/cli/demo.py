@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 IMAGES, MODEL, REPORT, SCORECARD = "images", "demo.blemish", "report.html", "scorecard.json"
 # 24 of 60 normal images calibrate: the fewest that can nearly promise the rate that is asked for, 1/25 for 5 %.
 _NORMAL, _HOLD_OUT, _FALSE_ALARM_RATE = 60, 0.4, 0.05
-# A third of the preset's: drawn parts vary less than real ones, and a demo should not take longer than a coffee.
+# A quarter of the preset's: drawn parts vary less than real ones, and a demo should not take longer than a coffee.
 _STEPS = 100
 
 

@@ -77,7 +77,8 @@ class OneNIP(nn.Module):
         refiner_channels: its inner channels.
         refiner_bottleneck: channels of a 1×1 convolution in front of it; 0: none (the paper).
         refiner_sees_features: its input is the error and the query's features, not the error alone.
-        layout: how tokens unfold into cells for error map and refiner; None: one cell per token (the paper).
+        layout: how tokens unfold into cells for error map and refiner, and how the error map weighs their channels;
+            None: one cell per token, all weights 1 (the paper).
     """
 
     def __init__(

@@ -25,7 +25,7 @@ class Reconstruction:
 
     Attributes:
         reconstruction: B×C×h×w, what the features would be without a defect.
-        reconstruction_map: B×1×(stride·h)×(stride·w), L2 error over channels, upsampled; ≥ 0.
+        reconstruction_map: B×1×(stride·h)×(stride·w), (weighted) L2 error over channels, upsampled; ≥ 0.
         refiner_map: B×1×(stride·h)×(stride·w), the refiner's defect probability in [0, 1]; None without a refiner.
     """
 

@@ -34,7 +34,7 @@ class PseudoAnomalyConfig:
         photometric_probability: share of local darkening, brightening and stains.
         warp_probability: share of small local displacements.
         blur_probability: share of local blur.
-        keep_grey: a grey image stays grey: colour would be a defect that no camera without colour ever sees.
+        keep_grey: an image of equal channels keeps them equal: a grey camera sees no defect in colour.
         subtle_size: length of a subtle kind's blob, as a share of the image's side (drawn log-uniformly).
         minimum_area: a draw with a smaller mask (in pixels) is drawn again.
         minimum_change: a draw with a smaller mean absolute change (grey levels, inside the mask) is drawn again.

@@ -70,12 +70,11 @@ class PseudoAnomalies:
         """Draws of one kind until one is large and visible enough."""
         config = self.config
         paste = self._choose(rng)
-        grey = config.keep_grey and bool((image == image[..., :1]).all())
+        if config.keep_grey and (image == image[..., :1]).all():
+            paste = _in_grey(paste)
         last = None
         for _ in range(config.redraws):
             anomalous, mask = paste(image, rng, config)
-            if grey:
-                anomalous = _without_colour(anomalous)
             area = int(np.count_nonzero(mask))
             if area >= config.minimum_area and _change(image, anomalous, mask) >= config.minimum_change:
                 return anomalous, mask
@@ -99,9 +98,14 @@ class PseudoAnomalies:
         return paste_texture(image, texture, rng, config)
 
 
-def _without_colour(image: Pixels) -> Pixels:
-    """Luminance in all three channels; grey pixels stay as they are."""
-    return np.asarray(Image.fromarray(image).convert("L").convert("RGB"))
+def _in_grey(paste: _Paste) -> _Paste:
+    """The same paste in luminance; grey pixels stay as they are."""
+
+    def grey(image: Pixels, rng: np.random.Generator, config: PseudoAnomalyConfig) -> tuple[Pixels, Mask]:
+        anomalous, mask = paste(image, rng, config)
+        return np.asarray(Image.fromarray(anomalous).convert("L").convert("RGB")), mask
+
+    return grey
 
 
 def _change(image: Pixels, anomalous: Pixels, mask: Mask) -> float:

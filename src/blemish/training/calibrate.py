@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from blemish.errors import DataError
@@ -12,6 +12,7 @@ from blemish.scoring import fuse, image_score
 from blemish.training.loop import TrainProgress
 
 Report = Callable[[TrainProgress], None]
+Statistics = tuple[float, float, float]
 
 
 def calibrate(
@@ -20,6 +21,7 @@ def calibrate(
     *,
     product: str | None = None,
     false_alarm_rate: float | None = None,
+    groups: Mapping[Path, str] | None = None,
     progress: Report | None = None,
 ) -> tuple[Inspector, list[Failure]]:
     """Set thresholds anew from normal images, without training.
@@ -29,6 +31,7 @@ def calibrate(
         images: normal images that did not train it.
         product: what they all show; None lets the model find out, which needs images of known products.
         false_alarm_rate: requested share of normal images called defective; None keeps the rate.
+        groups: which part an image shows; images of one part count as one. None: each shows another.
         progress: called after every image.
 
     Returns:
@@ -38,27 +41,36 @@ def calibrate(
         DataError: no image could be read.
     """
     paths = list(images)
-    statistics: dict[str, list[tuple[float, float, float]]] = {}
+    statistics: dict[str, dict[str, list[Statistics]]] = {}
     failures: list[Failure] = []
-    for done, raw in enumerate(inspector.raw_maps(paths, product=product), 1):
+    found = zip(paths, inspector.raw_maps(paths, product=product), strict=True)
+    for done, (path, raw) in enumerate(found, 1):
         if isinstance(raw, Failure):
             failures.append(raw)
         else:
-            statistics.setdefault(raw.product, []).append(_statistics(inspector, raw))
+            part = str(path) if groups is None else groups[path]
+            statistics.setdefault(raw.product, {}).setdefault(part, []).append(_statistics(inspector, raw))
         if progress is not None:
             progress(TrainProgress("calibration", done, len(paths)))
     if not statistics:
         raise DataError("None of the calibration images could be read.", "Name readable images of normal parts.")
     calibration = inspector.calibration
-    for name, rows in statistics.items():
-        scores, peaks, similarities = zip(*rows, strict=True)
-        calibration = calibration.with_product(name, calibration[name].with_images(scores, peaks, similarities))
+    for name, parts in statistics.items():
+        scores, peaks, similarities = zip(*map(_worst, parts.values()), strict=True)
+        count = sum(map(len, parts.values()))
+        new = calibration[name].with_images(scores, peaks, similarities, count if count > len(parts) else None)
+        calibration = calibration.with_product(name, new)
     if false_alarm_rate is not None:
         calibration = calibration.with_rate(false_alarm_rate, product)
     return inspector.with_calibration(calibration), failures
 
 
-def _statistics(inspector: Inspector, raw: RawMaps) -> tuple[float, float, float]:
+def _worst(images: list[Statistics]) -> Statistics:
+    scores, peaks, similarities = zip(*images, strict=True)
+    return max(scores), max(peaks), min(similarities)
+
+
+def _statistics(inspector: Inspector, raw: RawMaps) -> Statistics:
     fused = fuse(
         raw.reconstruction, raw.refiner, inspector.calibration[raw.product].fusion, inspector.rois.get(raw.product)
     )

@@ -1,4 +1,4 @@
-"""Losses of the refiner: OneNIP's Dice (§3 of the paper), and a focal loss that `fast` adds to it."""
+"""Losses of the refiner: OneNIP's Dice (§3 of the paper), and a focal loss that may stand beside it."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +15,15 @@ from blemish.models.prompted import PromptedNetwork
 from blemish.procedural.seeding import generator
 from blemish.training.images import TrainingSet
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Neighbours:
     """Nearest patches of training images among the patches of other parts.
 
     A training image would find its own patches, and those of other shots of the same part, at a distance that no new
-    image has. Both are left out.
+    image has. Both are left out, unless the product has no other training images.
     """
 
     bank: PromptBank
@@ -30,18 +33,23 @@ class Neighbours:
 
     @classmethod
     def of(cls, network: PromptedNetwork, training: TrainingSet, clean: NDArray[np.float16], seed: int) -> Neighbours:
-        """Draw the bank's patches from the clean features (N×C×h×w, as the backbone gives them)."""
+        """Fill and index the bank with patches drawn from the clean features (N×C×h×w, as the backbone gives them)."""
         bank = network.bank
         assert bank is not None
         product = np.array([training.products.index(image.product) for image in training.train])
         _, group = np.unique([f"{image.product}\0{image.group}" for image in training.train], return_inverse=True)
-        shape, device = bank.get_buffer("cells").shape[:2], bank.get_buffer("cells").device
-        patch_group = torch.empty(shape, dtype=torch.int64, device=device)
+        cells = bank.get_buffer("cells")
+        device = cells.device
+        patch_group = torch.empty(cells.shape[:2], dtype=torch.int64, device=device)
         side = network.layout.side
         for index, name in enumerate(training.products):
             rows = training.indices(name)
+            if len(np.unique(group[rows])) == 1:
+                _log.warning(
+                    "'%s' has normal training images of one part only: they are compared with themselves", name
+                )
             rng = generator(seed, f"prompt bank {name}")
-            image, cell = draw_patches(len(rows), side * side, shape[1], rng)
+            image, cell = draw_patches(len(rows), side * side, cells.shape[1], rng)
             for number, row in enumerate(rows):
                 own = torch.from_numpy(np.flatnonzero(image == number)).to(device)
                 tokens = network.standardised(torch.from_numpy(clean[row : row + 1]).to(device).float())
@@ -61,7 +69,8 @@ class Neighbours:
         found = []
         for token, row in zip(tokens, rows, strict=True):
             product = int(self.product[row])
-            excluded = (self.patch_group[product] == int(self.group[row])).unsqueeze(0)
+            own = self.patch_group[product] == int(self.group[row])
+            excluded = None if own.all() else own.unsqueeze(0)  # a product of one part has no other patches
             found.append(self.bank.search(token.unsqueeze(0), product, excluded))
         return torch.cat(found).to(torch.int32).cpu().numpy()
 

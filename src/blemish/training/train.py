@@ -131,11 +131,10 @@ def _train(
         fabric.world_size,
         _counter(len(images) * (1 + config.pool * config.uses_anomalies), report),
     )
-    if config.model.principal_start and network.model.transforms:
+    if config.model.principal_start:
         network.model.start_from_principal_components(source.sample(256))
     module = TrainingStep(network.model, config, NoiseTable(config.seed, fabric.device))
     optimise(fabric, module, source, config, steps, run, report)
-    network.encode_prompts()
     engine = TorchEngine(network, str(fabric.device))
     return fit_calibration(engine, training, config, ranges, rois, report)
 
