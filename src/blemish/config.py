@@ -26,7 +26,7 @@ class BackboneConfig(_Config):
     Attributes:
         name: `embedded`, or `timm:<model>`.
         weights: safetensors file for a timm model; None fetches that model's own weights from its hub.
-        strides: of the levels to use; a model's last level at each of them.
+        strides: of the levels to use; a model's last level at each of them that it has.
         levels: indices of a timm model's feature levels, instead of `strides`.
     """
 
@@ -34,6 +34,12 @@ class BackboneConfig(_Config):
     weights: Path | None = None
     strides: tuple[int, ...] = (4, 8, 16)
     levels: tuple[int, ...] | None = None
+
+    @model_validator(mode="after")
+    def _own_weights(self) -> BackboneConfig:
+        if self.name == "embedded" and self.weights is not None:
+            raise ValueError("the embedded backbone brings its weights: name the network of this file, timm:<name>")
+        return self
 
 
 class ModelConfig(_Config):

@@ -15,6 +15,17 @@ from blemish.errors import BlemishError
 
 
 @contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turns an OSError of the block into a BlemishError that names `path` (disk full, no permission)."""
+    try:
+        yield
+    except OSError as error:
+        raise BlemishError(
+            f"{path} cannot be written: {error.strerror or error}.", "Free some space or choose another place."
+        ) from error
+
+
+@contextmanager
 def replaced(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` to write to; it takes the place of `path` when the block ends well.
 
@@ -26,14 +37,11 @@ def replaced(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = _beside(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _flush(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise BlemishError(
-            f"{path} cannot be written: {error.strerror or error}.", "Free some space or choose another place."
-        ) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -55,18 +63,15 @@ def replaced_folder(path: str | Path, *, overwrite: bool = False, marker: str = 
     check_target(path, overwrite=overwrite, marker=marker)
     temporary = _beside(path)
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        readers = temporary.stat().st_mode & 0o666
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _flush(file)
-                file.chmod(readers)  # some writers leave files that nobody else may read
-        _swap(temporary, path)
-    except OSError as error:
-        raise BlemishError(
-            f"{path} cannot be written: {error.strerror or error}.", "Free some space or choose another place."
-        ) from error
+        with writing(path):
+            temporary.mkdir(parents=True)
+            yield temporary
+            readers = temporary.stat().st_mode & 0o666
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _flush(file)
+                    file.chmod(readers)  # some writers leave files that nobody else may read
+            _swap(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

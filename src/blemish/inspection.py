@@ -66,7 +66,9 @@ class Inspection:
         score: image score; comparable between images of one product only.
         p_value: share of normal calibration images that score at least as high, (1 + #{s_i ≥ s}) / (n + 1), in
             (0, 1]; 1.0 for an unknown product.
-        defective: the verdict at the false-alarm rate stored in the model.
+        defective: the verdict at `effective_rate`.
+        requested_rate: false-alarm rate that the user asked for; None for an unknown product.
+        effective_rate: the rate that the calibration images can promise, coarser where they are few.
         product: name of the product whose prompt fits best, or `UNKNOWN_PRODUCT`.
         similarity: cosine similarity to that product's prompt, in [-1, 1].
         anomaly_map: float32, h×w at model resolution.
@@ -85,6 +87,8 @@ class Inspection:
     anomaly_map: NDArray[np.float32]
     mask: NDArray[np.bool_]
     size: tuple[int, int]
+    requested_rate: float | None = None
+    effective_rate: float | None = None
     regions: tuple[Region, ...] = ()
     category: str | None = None
     source: str | None = None
@@ -110,6 +114,7 @@ class Inspection:
             "p_value": self.p_value,
             "verdict": ("defective" if self.defective else "normal") if self.known else UNKNOWN_PRODUCT,
             "defective": self.defective,
+            "false_alarm_rate": {"requested": self.requested_rate, "effective": self.effective_rate},
             "category": self.category,
             "size": list(self.size),
             "regions": [region.to_dict() for region in self.regions],

@@ -39,6 +39,7 @@ class RawMaps:
         source: the image, as the caller named it; None for pixels in memory.
         size: width, height of the original image.
         product: the product whose prompt was used.
+        named: the caller named the product, so that it is not in question.
         similarities: cosine similarity to each product's prompt.
         reconstruction: float32 S×S, ≥ 0.
         refiner: float32 S×S in [0, 1]; None without a refiner.
@@ -47,6 +48,7 @@ class RawMaps:
     source: str | None
     size: tuple[int, int]
     product: str
+    named: bool
     similarities: Mapping[str, float]
     reconstruction: NDArray[np.float32]
     refiner: NDArray[np.float32] | None
@@ -132,7 +134,7 @@ class Inspector:
 
         Args:
             image: the image.
-            product: what it shows; None lets the model find out.
+            product: what it shows; None lets the model find out, or answer that it knows no such product.
 
         Raises:
             ImageError: it cannot be read.
@@ -158,8 +160,6 @@ class Inspector:
     ) -> Iterator[RawMaps | Failure]:
         """The engine's maps, before fusion and verdict; otherwise as `inspect_many`."""
         index = None if product is None else self._index(product)
-        if len(self.products) == 1:
-            product = self.products[0]
         with ThreadPoolExecutor(_DECODERS) as pool:
             decoded = self._decoded(images, product, pool, ahead=2 * batch)
             while chunk := list(islice(decoded, batch)):
@@ -175,7 +175,7 @@ class Inspector:
         fused = fuse(raw.reconstruction, raw.refiner, fusion or calibration.fusion, self.rois.get(raw.product))
         score = image_score(fused)
         similarity = raw.similarities[raw.product]
-        known = calibration.known(similarity)
+        known = raw.named or calibration.known(similarity)
         defective = known and calibration.defective(score)
         mask = calibration.mask(fused, defective)
         return Inspection(
@@ -187,6 +187,8 @@ class Inspector:
             anomaly_map=fused,
             mask=mask,
             size=raw.size,
+            requested_rate=calibration.false_alarm_rate if known else None,
+            effective_rate=calibration.effective_rate if known else None,
             regions=find_regions(fused, mask, raw.size) if defective else (),
             source=raw.source,
         )
@@ -226,36 +228,50 @@ class Inspector:
         source = None if isinstance(image, np.ndarray) else str(image)
         try:
             if isinstance(image, np.ndarray):
-                return _Decoded(None, image.shape[1::-1], square(image, self.size))
-            return _Decoded(source, image_size(image), load_square(image, self.size, self._range(image, product)))
+                return _Decoded(None, image.shape[1::-1], {None: square(image, self.size)})
+            scalings = self._ranges(image, product)
+            return _Decoded(source, image_size(image), {one: load_square(image, self.size, one) for one in scalings})
         except ImageError as error:
             return Failure(source or f"image {number}", error)
 
-    def _range(self, image: str | Path, product: str | None) -> IntensityRange | None:
-        """The product's, or the one that all products share while the product is not known."""
-        if product is not None:
-            return self.calibration[product].intensity_range
-        ranges = {self.calibration[name].intensity_range for name in self.products}
-        if len(ranges) > 1 and bit_depth(image) > 8:
-            raise ImageError(
-                f"{image} has more than 8 bits per pixel, and this model's products differ in how those are scaled.",
-                "Name the product.",
-            )
-        return ranges.pop() if len(ranges) == 1 else None
+    def _ranges(self, image: str | Path, product: str | None) -> set[IntensityRange | None]:
+        """How the values of an image may be scaled: as of the product, or of each product while it is not known."""
+        names = self.products if product is None else (product,)
+        ranges = {self.calibration[name].intensity_range for name in names}
+        return ranges if len(ranges) == 1 or bit_depth(image) > 8 else {None}
 
     def _run(self, chunk: list[_Decoded | Failure], index: int | None) -> Iterator[RawMaps | Failure]:
         good = [item for item in chunk if isinstance(item, _Decoded)]
-        maps = self.engine.run(np.stack([item.pixels for item in good]), index) if good else None
-        row = 0
+        indices = [index] * len(good)
+        for row, image in enumerate(good):
+            if len(image.scalings) > 1:
+                indices[row] = self._find_out(image)
+        maps = iter(self._maps(good, indices, named=index is not None))
         for item in chunk:
-            if isinstance(item, Failure):
-                yield item
-                continue
-            assert maps is not None
-            yield self._raw(item, maps, row)
-            row += 1
+            yield item if isinstance(item, Failure) else next(maps)
 
-    def _raw(self, item: _Decoded, maps: EngineMaps, row: int) -> RawMaps | Failure:
+    def _find_out(self, item: _Decoded) -> int:
+        """The product of an image that may be scaled in several ways: the most similar under its own scaling."""
+        found = dict(
+            zip(item.scalings, self.engine.run(np.stack(list(item.scalings.values()))).similarities, strict=True)
+        )
+        own = [found[self.calibration[name].intensity_range][row] for row, name in enumerate(self.products)]
+        return int(np.argmax(own))
+
+    def _maps(self, items: list[_Decoded], indices: list[int | None], *, named: bool) -> Iterator[RawMaps | Failure]:
+        """Results in order; images whose product is known already run apart from those that the engine decides on."""
+        rows: dict[int | None, list[int]] = {}
+        for row, index in enumerate(indices):
+            rows.setdefault(index, []).append(row)
+        results: list[RawMaps | Failure | None] = [None] * len(items)
+        for index, members in rows.items():
+            scaling = None if index is None else self.calibration[self.products[index]].intensity_range
+            maps = self.engine.run(np.stack([items[row].pixels(scaling) for row in members]), index)
+            for place, row in enumerate(members):
+                results[row] = self._raw(items[row], maps, place, named=named)
+        yield from (result for result in results if result is not None)
+
+    def _raw(self, item: _Decoded, maps: EngineMaps, row: int, *, named: bool) -> RawMaps | Failure:
         refiner = None if maps.refiner is None else maps.refiner[row]
         if not all(np.isfinite(values).all() for values in (maps.reconstruction[row], refiner) if values is not None):
             name = item.source or "an image in memory"
@@ -265,6 +281,7 @@ class Inspector:
             item.source,
             item.size,
             self.products[int(maps.products[row])],
+            named,
             dict(zip(self.products, maps.similarities[row].tolist(), strict=True)),
             maps.reconstruction[row],
             refiner,
@@ -273,6 +290,12 @@ class Inspector:
 
 @dataclass(frozen=True)
 class _Decoded:
+    """An image squashed to the model's size, once for each way in which its values may be scaled."""
+
     source: str | None
     size: tuple[int, int]
-    pixels: NDArray[np.uint8]
+    scalings: dict[IntensityRange | None, NDArray[np.uint8]]
+
+    def pixels(self, scaling: IntensityRange | None) -> NDArray[np.uint8]:
+        """Under one of them; images of 8 bits have only one."""
+        return next(iter(self.scalings.values())) if len(self.scalings) == 1 else self.scalings[scaling]

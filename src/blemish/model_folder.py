@@ -52,7 +52,8 @@ class Header(BaseModel):
 
 
 def locate(model: str | Path, *, offline: bool) -> Path:
-    """The folder of a model; a hub id is downloaded to the hub's own cache unless a folder of that name exists.
+    """The folder of a model; a hub id, which no folder `owner` nor the ending `.blemish` makes look like a path, is
+    downloaded to the hub's own cache.
 
     Raises:
         ModelError: there is neither.
@@ -60,7 +61,8 @@ def locate(model: str | Path, *, offline: bool) -> Path:
     folder = Path(model)
     if folder.is_dir():
         return folder
-    if offline or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(model)):
+    mistyped = folder.suffix == ".blemish" or folder.parent.is_dir()
+    if offline or mistyped or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(model)):
         raise ModelError(f"There is no model folder {model}.", "Check the path, or train one: blemish train --help.")
     try:
         from huggingface_hub import snapshot_download

@@ -82,6 +82,22 @@ def test_mistakes_change_nothing(run: Any, model: Path, options: list[str], mess
     assert stored(model) == before
 
 
+@pytest.mark.parametrize(("stray", "seen"), [("bolt", "1 × bolt, 3 × nut"), ("stranger", "3 × nut, 1 × none of")])
+def test_images_of_several_products_change_nothing(
+    run: Any, model: Path, draw: Draw, tmp_path: Path, stray: str, seen: str
+) -> None:
+    pytest.importorskip("torch")
+    for index in range(3):
+        draw(f"ok/{index}.png", "nut")
+    draw("ok/stray.png", stray)
+    before = stored(model)
+    result = run("calibrate", model, tmp_path / "ok")
+    assert result.exit_code == 2
+    assert seen in result.output
+    assert "--product NAME" in result.output
+    assert stored(model) == before
+
+
 def test_a_model_from_the_hub_needs_a_place(run: Any, model: Path) -> None:
     result = run("calibrate", "somebody/something", "--false-alarm-rate", 0.1)
     assert result.exit_code == 2

@@ -56,10 +56,12 @@ def test_a_groups_file_that_is_no_table_is_an_error(tree: Any) -> None:
         Dataset.from_folder(root)
 
 
-def test_groups_on_both_sides_of_a_published_split_are_reported(tree: Any) -> None:
+def test_groups_on_both_sides_of_a_published_split_test_wholly(tree: Any) -> None:
     root = tree("p/train/good/0.png", "p/test/good/0.png", "p/test/good/1.png") / "p"
     (root / "groups.csv").write_text("path,group\ntrain/good/0.png,a\ntest/good/0.png,a\ntest/good/1.png,b\n")
 
-    (problem,) = Dataset.from_folder(root).problems
+    dataset = Dataset.from_folder(root)
+    (problem,) = dataset.problems
 
-    assert "1 groups have images in train and in test" in problem.message
+    assert "1 groups have images in train and in test; all their images test" in problem.message
+    assert (len(dataset.train_normals()), len(dataset.test())) == (0, 3)

@@ -25,7 +25,12 @@ def test_presets_are_valid_and_say_their_name(preset: PresetName) -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_json_round_trip(preset: PresetName) -> None:
-    config = TrainConfig.of(preset, seed=7, backbone={"weights": "w.safetensors"}, pseudo_anomalies={"textures": "dtd"})
+    config = TrainConfig.of(
+        preset,
+        seed=7,
+        backbone={"name": "timm:resnet18", "weights": "w.safetensors"},
+        pseudo_anomalies={"textures": "dtd"},
+    )
     assert TrainConfig.model_validate_json(config.model_dump_json()) == config
 
 
@@ -57,6 +62,7 @@ def test_changes_reach_into_nested_values_and_leave_the_rest() -> None:
     ("changes", "named"),
     [
         ({"refiner_weight": 0}, "nothing to train"),
+        ({"backbone": {"weights": "x.safetensors"}}, "embedded backbone brings its weights"),
         ({"restoration": True}, "need a decoder"),
         ({"model": {"prompt_patches": 0}}, "prompt_patches"),
         ({"batch": 1}, "batch"),

@@ -118,12 +118,21 @@ def test_a_model_of_another_backbone_has_no_digest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "offline"), [("owner/model", True), ("no-such-folder", False), ("a/b/c", False), ("../x y/z", False)]
+    ("name", "offline"),
+    [
+        ("owner/model", True),
+        ("no-such-folder", False),
+        ("a/b/c", False),
+        ("../x y/z", False),
+        ("a/b.blemish", False),
+        ("runs/line", False),
+    ],
 )
 def test_no_folder_and_nothing_to_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, offline: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
     with pytest.raises(ModelError, match="no model folder") as caught:
         locate(name, offline=offline)
     assert name in caught.value.message

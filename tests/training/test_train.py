@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from blemish.config import TrainConfig
 from blemish.data.dataset import Dataset
-from blemish.errors import BlemishError, DataError, TrainingError
+from blemish.errors import BlemishError, ConfigError, DataError, ModelError, TrainingError
 from blemish.inspection import Failure, Inspection
 from blemish.inspector import Inspector
 from blemish.training import loop
 from blemish.training.calibrate import calibrate
-from blemish.training.step import TrainingStep
+from blemish.training.images import TrainingSet
+from blemish.training.step import Batch, TrainingStep
 from blemish.training.train import TrainProgress, train
 
 
@@ -92,24 +94,66 @@ def test_a_checkpoint_of_another_configuration_is_not_continued(
 def test_a_full_disk_stops_with_a_message_and_leaves_the_checkpoint(
     tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from blemish.training import checkpoint
+    """The operating system refuses files beyond 20 kB from step 3 on."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    rate = loop.learning_rate
 
-    saves = 0
-    save = checkpoint.save_file
+    def fills(config: TrainConfig, step: int, steps: int) -> float:
+        if step == 3:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        return rate(config, step, steps)
 
-    def fills(*arguments: object, **options: object) -> None:
-        nonlocal saves
-        saves += 1
-        if saves == 3:
-            raise OSError(28, "No space left on device")
-        save(*arguments, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(checkpoint, "save_file", fills)
-    with pytest.raises(BlemishError, match="No space left"):
-        train(tiny_dataset, tiny_config, output=tmp_path / "model")
-    left = load_file(tmp_path / "model.run" / "checkpoint.safetensors")
-    assert left
+    monkeypatch.setattr(loop, "learning_rate", fills)
+    try:
+        with pytest.raises(BlemishError, match=r"checkpoint\.safetensors cannot be written"):
+            train(tiny_dataset, tiny_config, output=tmp_path / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with safe_open(tmp_path / "model.run" / "checkpoint.safetensors", framework="pt") as left:
+        assert left.metadata()["step"] == "3"
     assert [path.name for path in (tmp_path / "model.run").iterdir() if path.name.endswith(".tmp")] == []
+
+
+def test_a_gradient_that_is_not_finite_reaches_no_checkpoint(
+    tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = TrainingStep.forward
+
+    def explodes(self: TrainingStep, batch: Batch, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        losses = forward(self, batch, rng)
+        bias = self.model.refiner.predictor.bias  # type: ignore[union-attr]
+        if explodes.calls == 4:  # type: ignore[attr-defined]
+            losses["total"] = (
+                losses["total"] + (bias - bias.detach()).abs().sqrt().sum()
+            )  # finite, with a gradient of NaN
+        explodes.calls += 1  # type: ignore[attr-defined]
+        return losses
+
+    explodes.calls = 0  # type: ignore[attr-defined]
+    monkeypatch.setattr(TrainingStep, "forward", explodes)
+    with pytest.raises(TrainingError, match="gradient is nan at step 4"):
+        train(tiny_dataset, tiny_config, output=tmp_path / "model")
+    with safe_open(tmp_path / "model.run" / "checkpoint.safetensors", framework="pt") as left:
+        assert left.metadata()["step"] == "4"
+        assert all(left.get_tensor(name).isfinite().all() for name in left.keys())  # noqa: SIM118
+
+
+def test_a_failed_start_is_no_unfinished_run(tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
+    wrong = {"name": "timm:resnet18", "weights": tmp_path / "missing.safetensors"}
+    with pytest.raises(ModelError, match="no weight file"):
+        train(tiny_dataset, TrainConfig.parse({**tiny_config.model_dump(), "backbone": wrong}), output=tmp_path / "m")
+    train(tiny_dataset, tiny_config, output=tmp_path / "m")
+    (tmp_path / "other.run").mkdir()
+    (tmp_path / "other.run" / "thesis.txt").write_text("mine")
+    with pytest.raises(TrainingError, match="no run of Blemish"):
+        train(tiny_dataset, tiny_config, output=tmp_path / "other")
+
+
+@pytest.mark.parametrize("devices", ["abc", "0", "-1"])
+def test_devices_that_are_none(tiny_dataset: Dataset, tiny_config: TrainConfig, devices: str) -> None:
+    with pytest.raises(ConfigError, match="Say auto, or how many"):
+        train(tiny_dataset, tiny_config, devices=devices)
 
 
 def test_an_existing_model_is_not_overwritten_unasked(
@@ -128,6 +172,22 @@ def test_a_product_with_one_image_is_named(tmp_path: Path, tiny_folder: Path, ti
     (tmp_path / "lone" / "0.png").write_bytes((tiny_folder / "spots/train/good/00.png").read_bytes())
     with pytest.raises(DataError, match="'lone' has 1 normal training image"):
         train(Dataset.from_folder(tmp_path), tiny_config)
+
+
+def test_calibration_images_are_read_before_the_training(
+    tmp_path: Path, tiny_folder: Path, tiny_config: TrainConfig
+) -> None:
+    """The one image that would calibrate is damaged: better to hear of it before hours of training."""
+    (tmp_path / "few").mkdir()
+    for number in range(3):
+        (tmp_path / "few" / f"{number}.png").write_bytes((tiny_folder / f"spots/train/good/0{number}.png").read_bytes())
+    dataset = Dataset.from_folder(tmp_path)
+    (held,) = TrainingSet.of(dataset, 0.4, tiny_config.seed).held
+    held.path.write_bytes(held.path.read_bytes()[:500])
+    seen: list[TrainProgress] = []
+    with pytest.raises(DataError, match=r"No image of 'few' that can be read is left to calibrate with: .*png"):
+        train(dataset, tiny_config, progress=seen.append)
+    assert not [one for one in seen if one.stage == "training"]
 
 
 def test_a_product_with_one_training_image_trains_and_is_named(

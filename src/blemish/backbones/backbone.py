@@ -1,7 +1,8 @@
 """Frozen feature extractors: `embedded` (ours, ships with the package) and `timm:<name>`.
 
 Rule for the levels of a timm model, unless they are named: of a convolutional network the last level at each of the
-configured strides (4, 8, 16); of a network with one stride (vision transformers) four blocks evenly spread to the last.
+configured strides (4, 8, 16) that it has; of a network with one stride (vision transformers) four blocks evenly spread
+to the last.
 """
 
 from __future__ import annotations
@@ -137,11 +138,11 @@ def _levels_by_rule(found: list[int], wanted: tuple[int, ...]) -> tuple[int, ...
 
 
 def _rows(found: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:
-    """The last level at each of the wanted strides."""
-    missing = [stride for stride in wanted if stride not in found]
-    if missing or not wanted:
-        raise ConfigError(f"The backbone's levels have strides {found}, none has {missing}.", "Choose other strides.")
-    return tuple(max(row for row, stride in enumerate(found) if stride == one) for one in wanted)
+    """The last level at each of the wanted strides that the network has."""
+    rows = tuple(max(row for row, stride in enumerate(found) if stride == one) for one in wanted if one in found)
+    if not rows:
+        raise ConfigError(f"The backbone's levels have strides {found}, none of {wanted}.", "Choose another backbone.")
+    return rows
 
 
 def _load_weights(network: nn.Module, path: Path, name: str) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Any
@@ -18,6 +17,7 @@ from blemish.calibration import Calibration
 from blemish.data.decode import read_image
 from blemish.errors import BlemishError, ImageError
 from blemish.evaluation.report import Case, ReportWriter, colour_range, overlay
+from blemish.files import writing
 from blemish.inspection import SCHEMA_VERSION, Failure, Inspection
 
 INSPECTIONS, REPORT = "inspections.jsonl", "report.html"
@@ -75,7 +75,7 @@ class OutputFolder:
         self._products = calibration.products
         self._overlays = overlays
         self._number = 0
-        with _written(path):
+        with writing(path):
             _make_room(path, overwrite)
             for name in (MAPS, MASKS, *([OVERLAYS] if overlays else [])):
                 (path / name).mkdir()
@@ -83,7 +83,7 @@ class OutputFolder:
 
     def __enter__(self) -> OutputFolder:
         path = self._path / INSPECTIONS
-        with _written(self._path):
+        with writing(self._path):
             # lone surrogates, which stand for undecodable bytes of file names, become valid JSON escapes
             self._lines = open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n")
         return self
@@ -103,7 +103,7 @@ class OutputFolder:
             BlemishError: the folder cannot be written.
         """
         self._number += 1
-        with _written(self._path):
+        with writing(self._path):
             if isinstance(result, Failure):
                 self._report.add_unreadable(result.source, result.error.message)
                 line = json_line(result)
@@ -160,16 +160,6 @@ def _make_room(path: Path, overwrite: bool) -> None:
         shutil.rmtree(path / name, ignore_errors=True)
     for name in (REPORT, INSPECTIONS):
         (path / name).unlink(missing_ok=True)
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise BlemishError(
-            f"{path} cannot be written: {error.strerror or error}.", "Free some space or choose another place."
-        ) from error
 
 
 def _plain(source: str | None) -> str:

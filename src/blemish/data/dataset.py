@@ -70,9 +70,13 @@ class Dataset:
         problems += renamed
         samples: list[Sample] = []
         for listing in listings:
-            samples += listing.samples if listing.has_split else assign_splits(listing.samples, split, seed)
             problems += listing.problems
-        problems += _leaking_groups(listing for listing in listings if listing.has_split)
+            if listing.has_split:
+                own, leaks = _without_leaks(listing)
+                problems += leaks
+                samples += own
+            else:
+                samples += assign_splits(listing.samples, split, seed)
         layouts = tuple(Recognised(listing.root, listing.layout, listing.products) for listing in listings)
         return cls(_sorted(samples), layouts, tuple(problems))
 
@@ -200,22 +204,24 @@ def _free_name(name: str, taken: set[str]) -> str:
     return free
 
 
-def _leaking_groups(listings: Iterable[Listing]) -> list[Problem]:
-    """One warning for every product whose own split has images of one group on both sides."""
-    problems: list[Problem] = []
-    for listing in listings:
-        sides: dict[tuple[str, str], set[Split]] = {}
-        for sample in listing.samples:
-            if sample.group is not None:
-                sides.setdefault((sample.product, sample.group), set()).add(sample.split)
-        leaks = Counter(product for (product, _), splits in sides.items() if len(splits) > 1)
-        problems += [
-            Problem(
-                listing.root,
-                "warning",
-                f"Product '{product}': {count} groups have images in train and in test, so test results flatter.",
-                "Move each group to one side.",
-            )
-            for product, count in sorted(leaks.items())
-        ]
-    return problems
+def _without_leaks(listing: Listing) -> tuple[list[Sample], list[Problem]]:
+    """A listing's own split, except that groups with images on both sides test wholly; a warning for each product."""
+    sides: dict[tuple[str, str], set[Split]] = {}
+    for sample in listing.samples:
+        if sample.group is not None:
+            sides.setdefault((sample.product, sample.group), set()).add(sample.split)
+    leaking = {key for key, splits in sides.items() if len(splits) > 1}
+    samples = [
+        replace(sample, split="test") if (sample.product, sample.group) in leaking else sample
+        for sample in listing.samples
+    ]
+    problems = [
+        Problem(
+            listing.root,
+            "warning",
+            f"Product '{product}': {count} groups have images in train and in test; all their images test.",
+            "Move each group to one side.",
+        )
+        for product, count in sorted(Counter(product for product, _ in leaking).items())
+    ]
+    return samples, problems

@@ -12,6 +12,7 @@ from torch import Tensor
 from blemish.backbones.backbone import Backbone, build_backbone
 from blemish.config import BackboneConfig, ModelConfig
 from blemish.engines.engine import EngineMaps
+from blemish.engines.tensors import read_tensors, save_tensors
 from blemish.errors import ConfigError, ModelError
 from blemish.models.prompted import PromptedNetwork
 
@@ -45,14 +46,12 @@ class TorchEngine:
 
     def save(self, folder: Path, backbone: BackboneConfig) -> None:
         """Write weights and prompts to a folder, and the backbone's weights unless they ship with the package."""
-        from safetensors.torch import save_file
-
-        state = {name: _plain(value) for name, value in self.network.state_dict().items()}
+        state = self.network.state_dict()
         network = {name: value for name, value in state.items() if not name.startswith(("backbone.", "prompts"))}
-        save_file(network, folder / WEIGHTS)
-        save_file({"prompts": state["prompts"]}, folder / PROMPTS)
+        save_tensors(network, folder / WEIGHTS)
+        save_tensors({"prompts": state["prompts"]}, folder / PROMPTS)
         if backbone.name != "embedded":
-            save_file(_plain_state(self.network.backbone), folder / BACKBONE)
+            save_tensors(self.network.backbone.state_dict(), folder / BACKBONE)
 
     @classmethod
     def load(
@@ -65,9 +64,9 @@ class TorchEngine:
         """
         extractor: Backbone = build_backbone(backbone, model.size)
         if backbone.name != "embedded":
-            _load(extractor, _read(folder / BACKBONE), folder / BACKBONE)
+            _load(extractor, read_tensors(folder / BACKBONE), folder / BACKBONE)
         network = PromptedNetwork(extractor, model, products)
-        state = {**_read(folder / WEIGHTS), **_read(folder / PROMPTS)}
+        state = {**read_tensors(folder / WEIGHTS), **read_tensors(folder / PROMPTS)}
         own = {f"backbone.{name}": value for name, value in extractor.state_dict().items()}
         _load(network, {**state, **own}, folder / WEIGHTS)
         return cls(network, device)
@@ -83,26 +82,6 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"There is no device '{name}' here: {error}.", "Choose auto, cpu or cuda.") from None
     return device
-
-
-def _plain(value: Tensor) -> Tensor:
-    return value.detach().cpu().contiguous()
-
-
-def _plain_state(module: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: _plain(value) for name, value in module.state_dict().items()}
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise ModelError(f"{path.parent} has no {path.name}.", "Is the model folder complete?")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ModelError(f"{path} is damaged: {error}.", "Copy the model folder again.") from error
 
 
 def _load(module: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:

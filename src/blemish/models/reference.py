@@ -68,7 +68,10 @@ def read_onenip(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Ten
 def _rename(state: dict[str, Tensor], table: list[tuple[str, str]]) -> dict[str, Tensor]:
     weights = {}
     for key, value in state.items():
-        name = key.removeprefix("module.").removeprefix("reconstruction.")
+        name = key.removeprefix("module.")
+        if name.startswith(("backbone.", "neck.")):  # frozen parts of a whole checkpoint
+            continue
+        name = name.removeprefix("reconstruction.")
         for pattern, ours in table:
             if match := re.fullmatch(pattern, name):
                 weights[match.expand(ours)] = value.float() if value.is_floating_point() else value

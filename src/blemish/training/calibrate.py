@@ -29,7 +29,7 @@ def calibrate(
     Args:
         inspector: the model.
         images: normal images that did not train it.
-        product: what they all show; None lets the model find out, which needs images of known products.
+        product: what they all show; None lets the model find out, which must be one and the same.
         false_alarm_rate: requested share of normal images called defective; None keeps the rate.
         groups: which part an image shows; images of one part count as one. None: each shows another.
         progress: called after every image.
@@ -38,20 +38,30 @@ def calibrate(
         The model with its new calibration (products without images keep theirs), and the unreadable files.
 
     Raises:
-        DataError: no image could be read.
+        DataError: no image could be read, or they seem to show several products or none that the model knows.
     """
     paths = list(images)
     statistics: dict[str, dict[str, list[Statistics]]] = {}
+    unknown = 0
     failures: list[Failure] = []
     found = zip(paths, inspector.raw_maps(paths, product=product), strict=True)
     for done, (path, raw) in enumerate(found, 1):
         if isinstance(raw, Failure):
             failures.append(raw)
+        elif not (raw.named or inspector.calibration[raw.product].known(raw.similarities[raw.product])):
+            unknown += 1
         else:
             part = str(path) if groups is None else groups[path]
             statistics.setdefault(raw.product, {}).setdefault(part, []).append(_statistics(inspector, raw))
         if progress is not None:
             progress(TrainProgress("calibration", done, len(paths)))
+    if unknown or len(statistics) > 1:
+        seen = [f"{sum(map(len, parts.values()))} × {name}" for name, parts in sorted(statistics.items())]
+        seen += [f"{unknown} × none of the model's products"] if unknown else []
+        raise DataError(
+            f"The calibration images seem to show {', '.join(seen)}.",
+            "Calibrate one product at a time: --product NAME.",
+        )
     if not statistics:
         raise DataError("None of the calibration images could be read.", "Name readable images of normal parts.")
     calibration = inspector.calibration

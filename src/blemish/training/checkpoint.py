@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from blemish.engines.tensors import save_tensors
 from blemish.errors import TrainingError
-from blemish.files import replaced, write_json
+from blemish.files import replaced, write_json, writing
 
 CHECKPOINT, CURVE, RUN = "checkpoint.safetensors", "curve.jsonl", "run.json"
 
@@ -31,10 +31,16 @@ class RunFolder:
         self.path = path
         self._fingerprint = fingerprint
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is anything to continue."""
+        return (self.path / CHECKPOINT).is_file()
+
     def begin(self) -> None:
-        """Note the fingerprint and start an empty curve."""
+        """Note the fingerprint and start an empty curve. Raises BlemishError when the place cannot be written."""
         write_json(self.path / RUN, {"fingerprint": self._fingerprint})
-        (self.path / CURVE).write_text("", encoding="utf-8")
+        with writing(self.path / CURVE):
+            (self.path / CURVE).write_text("", encoding="utf-8")
 
     def save(self, step: int, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Write a checkpoint atomically; the previous one stays until then.
@@ -45,9 +51,8 @@ class RunFolder:
         tensors = {f"model.{name}": value for name, value in module.state_dict().items()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-        tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         with replaced(self.path / CHECKPOINT) as temporary:
-            save_file(tensors, temporary, metadata={"step": str(step), "fingerprint": self._fingerprint})
+            save_tensors(tensors, temporary, {"step": str(step), "fingerprint": self._fingerprint})
 
     def restore(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> int:
         """Load the checkpoint, if there is one, and return its step (0 without one).
@@ -81,8 +86,8 @@ class RunFolder:
         return step
 
     def log(self, step: int, losses: dict[str, float]) -> None:
-        """Append one line to the curve."""
-        with open(self.path / CURVE, "a", encoding="utf-8") as file:
+        """Append one line to the curve. Raises BlemishError when the disk is full."""
+        with writing(self.path / CURVE), open(self.path / CURVE, "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **losses}) + "\n")
 
     def curve(self) -> str:

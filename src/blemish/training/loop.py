@@ -86,7 +86,7 @@ def optimise(
         report: called every few steps.
 
     Raises:
-        TrainingError: a loss is not finite; the last checkpoint stays.
+        TrainingError: a loss or a gradient is not finite; the last checkpoint stays.
     """
     parameters = [parameter for parameter in step_module.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -104,12 +104,11 @@ def optimise(
         losses: dict[str, Tensor] = module(batch, rng)
         value = float(losses["total"].detach())
         if not math.isfinite(value):
-            raise TrainingError(
-                f"The loss is {value} at step {step}.",
-                "The last checkpoint is intact. Lower the learning rate, or train with --precision 32-true.",
-            )
+            raise _not_finite("loss", value, step)
         fabric.backward(losses["total"])
-        fabric.clip_gradients(module, optimizer, max_norm=config.clip, error_if_nonfinite=False)
+        norm = fabric.clip_gradients(module, optimizer, max_norm=config.clip, error_if_nonfinite=False)
+        if norm is None or not math.isfinite(float(norm)):
+            raise _not_finite("gradient", norm, step)
         optimizer.step()
         optimizer.zero_grad()
 
@@ -127,3 +126,10 @@ def optimise(
         if run is not None and fabric.is_global_zero and (due or done == steps):
             run.save(done, step_module, optimizer)
             saved = time.monotonic()
+
+
+def _not_finite(what: str, value: Any, step: int) -> TrainingError:
+    return TrainingError(
+        f"The {what} is {value} at step {step}.",
+        "The last checkpoint is intact. Lower the learning rate, or train with --precision 32-true.",
+    )

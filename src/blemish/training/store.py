@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from blemish.files import writing
 
 DEFAULT_MEGABYTES = 6000
 
@@ -28,7 +31,7 @@ class Store:
         self._files = 0
 
     def array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An array of undefined content."""
+        """An array of undefined content. Raises BlemishError when the disk is full."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if size <= self._left:
             self._left -= size
@@ -36,7 +39,13 @@ class Store:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="blemish-"))
         self._files += 1
-        return np.memmap(self._folder / f"{self._files}.bin", dtype=dtype, mode="w+", shape=shape)
+        path = self._folder / f"{self._files}.bin"
+        with writing(path), open(path, "wb") as file:
+            if hasattr(os, "posix_fallocate"):  # a hole that the disk cannot fill would kill the process
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+        return np.memmap(path, dtype=dtype, mode="r+", shape=shape)
 
     def __enter__(self) -> Store:
         return self

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from blemish.backbones.backbone import load_backbone
 from blemish.config import TrainConfig
 from blemish.data.dataset import Dataset
-from blemish.data.decode import IntensityRange, intensity_range
+from blemish.data.decode import IntensityRange, intensity_range, load_square
 from blemish.engines.torch_engine import TorchEngine
-from blemish.errors import DataError, MissingExtraError, TrainingError
+from blemish.errors import ConfigError, DataError, ImageError, MissingExtraError, TrainingError
 from blemish.files import check_target
 from blemish.inspection import Failure
 from blemish.inspector import Inspector
@@ -29,7 +29,7 @@ from blemish.models.prompted import PromptedNetwork
 from blemish.synthesis.pseudo import PseudoAnomalies, PseudoAnomalyConfig
 from blemish.synthesis.sources import FolderTextures
 from blemish.training.batches import BatchSource
-from blemish.training.checkpoint import RunFolder, fingerprint
+from blemish.training.checkpoint import RUN, RunFolder, fingerprint
 from blemish.training.features import load_pixels
 from blemish.training.fit import fit_calibration
 from blemish.training.images import TrainingImage, TrainingSet
@@ -74,6 +74,7 @@ def train(
 
     Raises:
         DataError: a product has too few normal images.
+        ConfigError: no such devices, backbone or levels.
         TrainingError: the loss is not finite, or an unfinished run is in the way.
         BlemishError: the output exists, or the disk is full.
     """
@@ -85,9 +86,12 @@ def train(
     if fatal:
         raise DataError(fatal[0].message, fatal[0].remedy)
     training = TrainingSet.of(dataset, config.hold_out, config.seed)
-    run = None if target is None else _run_folder(target, config, training, resume=resume, restart=restart)
-    report = progress or _silent
     fabric = _fabric(config, devices)
+    run = None if target is None else _run_folder(target, config, training)
+    if run is not None and fabric.is_global_zero:
+        _begin(run, resume=resume, restart=restart)
+    fabric.barrier()
+    report = progress or _silent
     with Store() as store, _one_seed(config.seed):
         inspector = _train(fabric, config, training, run, store, offline, rois or {}, report)
     if target is not None and fabric.is_global_zero:
@@ -111,10 +115,11 @@ def _train(
     size = config.model.size
     ranges = _intensity_ranges(training)
     pixels, images, failures = load_pixels(training.train, size, ranges, store)
-    training = TrainingSet(training.products, images, training.held)
+    held = tuple(image for image in training.held if _readable(image, size, failures))
+    training = TrainingSet(training.products, images, held)
     _require_all_products(training, failures)
     for failure in failures:
-        _log.warning("left out of training: %s", failure.error)
+        _log.warning("left out of training and calibration: %s", failure.error)
     backbone = load_backbone(config.backbone, size, offline=offline)
     network = PromptedNetwork(backbone, config.model, len(training.products)).to(fabric.device)
     steps = config.steps or config.epochs * -(-len(images) // config.batch)
@@ -139,12 +144,22 @@ def _train(
     return fit_calibration(engine, training, config, ranges, rois, report)
 
 
+def _readable(image: TrainingImage, size: int, failures: list[Failure]) -> bool:
+    """Whether an image decodes; calibration comes after hours of training, too late to find out."""
+    try:
+        load_square(image.path, size)
+    except ImageError as error:
+        failures.append(Failure(str(image.path), error))
+        return False
+    return True
+
+
 def _require_all_products(training: TrainingSet, failures: list[Failure]) -> None:
-    for product in training.products:
-        if not len(training.indices(product)):
+    for part, use in ((training.train, "train on"), (training.held, "calibrate with")):
+        for product in set(training.products) - {image.product for image in part}:
             raise DataError(
-                f"None of the training images of '{product}' can be read: {failures[0].error.message}",
-                "Run: blemish check DATA",
+                f"No image of '{product}' that can be read is left to {use}: {failures[0].error.message}",
+                "Replace the unreadable files: blemish check DATA names them.",
             )
 
 
@@ -172,22 +187,28 @@ def _synthesis(config: TrainConfig) -> PseudoAnomalies:
     )
 
 
-def _run_folder(target: Path, config: TrainConfig, training: TrainingSet, *, resume: bool, restart: bool) -> RunFolder:
+def _run_folder(target: Path, config: TrainConfig, training: TrainingSet) -> RunFolder:
     images: list[TrainingImage] = [*training.train, *training.held]
     files = ((image.path, image.product) for image in images)
-    run = RunFolder(
+    return RunFolder(
         target.with_name(target.name + ".run"),
         fingerprint(config.model_dump(mode="json", exclude={"checkpoint_minutes", "false_alarm_rate"}), files),
     )
-    if run.path.exists() and not resume:
-        if not restart:
+
+
+def _begin(run: RunFolder, *, resume: bool, restart: bool) -> None:
+    """Make room for a new run, unless an unfinished one is to be continued; one process does it for all."""
+    if run.unfinished and not restart:
+        if not resume:
             raise TrainingError(
                 f"{run.path} holds an unfinished run.", "Continue it with --resume, or discard it with --restart."
             )
+        return
+    if run.path.exists():
+        if not (run.path / RUN).is_file():
+            raise TrainingError(f"{run.path} exists and is no run of Blemish.", "Move it away, or train elsewhere.")
         shutil.rmtree(run.path)
-    if not run.path.exists():
-        run.begin()
-    return run
+    run.begin()
 
 
 def _fabric(config: TrainConfig, devices: str) -> Any:
@@ -195,6 +216,8 @@ def _fabric(config: TrainConfig, devices: str) -> Any:
         from lightning_fabric import Fabric
     except ModuleNotFoundError:
         raise MissingExtraError("lightning-fabric", "train", "Training") from None
+    if devices != "auto" and not (devices.isdecimal() and int(devices)):
+        raise ConfigError(f"There are no '{devices}' devices.", "Say auto, or how many, such as 2.")
     count = 1 if devices == "auto" else int(devices)
     strategy = "ddp" if count > 1 else "auto"
     fabric = Fabric(accelerator="auto", devices=count, strategy=strategy, precision=config.precision)

@@ -1,0 +1,67 @@
+"""The inspector around the network: which product an image is taken for, how it is scaled, what a verdict promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blemish.calibration import Calibration
+from blemish.inspection import UNKNOWN_PRODUCT
+from blemish.inspector import Inspector
+
+pytestmark = pytest.mark.core
+Draw = Callable[..., Path]
+
+
+def test_a_verdict_says_which_false_alarm_rate_it_keeps(fake_inspector: Inspector, draw: Draw) -> None:
+    found = fake_inspector.inspect(draw("x.png"))
+    assert (found.requested_rate, found.effective_rate) == (0.05, 1 / 21)
+    assert found.to_dict()["false_alarm_rate"] == {"requested": 0.05, "effective": 1 / 21}
+    stranger = fake_inspector.inspect(draw("y.png", "stranger"))
+    assert stranger.to_dict()["false_alarm_rate"] == {"requested": None, "effective": None}
+
+
+def test_a_named_product_is_not_in_question(fake_inspector: Inspector, draw: Draw) -> None:
+    stranger = draw("x.png", "stranger", defect=True)
+    assert fake_inspector.inspect(stranger).product == UNKNOWN_PRODUCT
+    named = fake_inspector.inspect(stranger, product="nut")
+    assert (named.product, named.defective, named.similarity) == ("nut", True, 0.0)
+
+
+class Grey:
+    """Takes images of mean grey 128 for bolts, those of mean grey 64 for nuts."""
+
+    def run(self, images: np.ndarray, product: int | None = None):  # type: ignore[no-untyped-def]
+        from blemish.engines.engine import EngineMaps
+
+        means = images.reshape(len(images), -1).mean(axis=1)
+        similarities = 1 - np.abs(means[:, None] - [128.0, 64.0]) / 255
+        chosen = similarities.argmax(axis=1) if product is None else np.full(len(images), product)
+        return EngineMaps(similarities.astype(np.float32), chosen, images.mean(axis=3).astype(np.float32) / 255, None)
+
+
+@pytest.mark.parametrize("value", [500, 1000])
+def test_deep_images_are_scaled_as_the_product_that_fits(
+    fake_inspector: Inspector, tmp_path: Path, draw: Draw, value: int
+) -> None:
+    """Bolts lie in 0…1000, nuts in 0…4000: 500 is a bolt of half brightness, 1000 a nut of a quarter."""
+    ranges = {"bolt": (0, 1000), "nut": (0, 4000)}
+    products = {
+        name: one.model_copy(update={"intensity_range": ranges[name]})
+        for name, one in fake_inspector.calibration.products.items()
+    }
+    inspector = replace(fake_inspector, engine=Grey(), calibration=Calibration(products=products))
+    Image.fromarray(np.full((64, 64), value, np.uint16)).save(tmp_path / "deep.png")
+    eight_bit = draw("plain.png")
+    raws = list(inspector.raw_maps([eight_bit, tmp_path / "deep.png", eight_bit]))
+    product, grey = {500: ("bolt", 0.5), 1000: ("nut", 0.25)}[value]
+    assert raws[1].product == product  # type: ignore[union-attr]
+    assert raws[1].reconstruction.mean() == pytest.approx(grey, abs=0.01)  # type: ignore[union-attr]
+    (named,) = inspector.raw_maps([tmp_path / "deep.png"], product="nut")
+    assert named.reconstruction.mean() == pytest.approx(value / 4000, abs=0.01)  # type: ignore[union-attr]
+    assert raws[0].reconstruction.mean() == raws[2].reconstruction.mean()  # type: ignore[union-attr]
