@@ -32,10 +32,10 @@ types: install
 install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
-	@echo "==> Creating $(VENV) and installing Blemish with its training and development extras"
+	@echo "==> Creating $(VENV) and installing Blemish with its extras train, timm and dev"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,timm,dev]"
 	@touch $@
 
 clean:

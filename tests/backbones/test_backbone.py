@@ -241,7 +241,7 @@ def test_timm_imports_beside_a_torchvision_of_another_build(tmp_path: Path) -> N
 @pytest.mark.parametrize("package", ["torchvision", "timm"])
 def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtraError, match=rf"'{package}'.*pip install 'blemish\[train\]'") as caught:
+    with pytest.raises(MissingExtraError, match=rf"'{package}'.*pip install 'blemish\[timm\]'") as caught:
         import_timm()
     assert isinstance(caught.value, BlemishError)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_manifests_of_one_folder_share_their_products(root: Path) -> None:
         ("x.jsonl", '{"path": "a.png"}\n[1]\n', "line 2 is not a JSON object"),
         ("x.jsonl", "path\n", "line 1 is not a JSON object"),
         ("x.jsonl", "[" * 100_000, "line 1 is not a JSON object"),
-        ("x.csv", "path\nb\0.png\n", "none of them exists"),
+        ("x.csv", "path\nb\0.png\n", "none of them exists" if sys.version_info >= (3, 11) else "contains NUL"),
         ("x.csv", f"path\n{'b' * 5000}.png\n", "none of them exists"),
     ],
 )

@@ -31,7 +31,7 @@ def import_timm() -> ModuleType:
     try:
         importlib.import_module("torchvision")
     except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "torchvision", "train", "This backbone") from None
+        raise MissingExtraError(error.name or "torchvision", "timm", "This backbone") from None
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
@@ -42,7 +42,7 @@ def import_timm() -> ModuleType:
     try:
         return importlib.import_module("timm")
     except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "timm", "train", "This backbone") from None
+        raise MissingExtraError(error.name or "timm", "timm", "This backbone") from None
 
 
 def _declare_operators() -> None:
