@@ -65,6 +65,7 @@ class Inspector:
         calibration: thresholds, p-values and fusion weights per product.
         rois: per product a bool S×S mask, true where defects count; products without one count everywhere.
         curve: losses of the training as JSON lines.
+        seen: fingerprints (`data.duplicates.file_hash`) of the images that trained or calibrated it.
     """
 
     engine: Engine
@@ -73,6 +74,7 @@ class Inspector:
     calibration: Calibration
     rois: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     curve: str = ""
+    seen: frozenset[str] = frozenset()
 
     @classmethod
     def load(
@@ -105,6 +107,7 @@ class Inspector:
             calibration,
             model_folder.read_rois(folder, header),
             model_folder.read_curve(folder),
+            model_folder.read_seen(folder),
         )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -120,6 +123,7 @@ class Inspector:
             self.calibration,
             self.rois,
             self.curve,
+            self.seen,
             lambda folder: engine.save(folder, self.config.backbone),
             overwrite=overwrite,
         )

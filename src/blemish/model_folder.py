@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +19,8 @@ from blemish.data.masks import read_mask
 from blemish.errors import ModelError
 from blemish.files import replaced_folder
 
-CONFIG, CALIBRATION, CARD, CURVE = "config.json", "calibration.json", "README.md", "curve.jsonl"
+CONFIG, CALIBRATION, CARD = "config.json", "calibration.json", "README.md"
+CURVE, SEEN = "curve.jsonl", "seen.txt"
 FORMAT = 2
 
 
@@ -67,7 +68,11 @@ def locate(model: str | Path, *, offline: bool) -> Path:
     try:
         from huggingface_hub import snapshot_download
 
-        return Path(snapshot_download(str(model), allow_patterns=["*.json", "*.safetensors", "*.md", "rois/*.png"]))
+        return Path(
+            snapshot_download(
+                str(model), allow_patterns=["*.json", "*.jsonl", "*.txt", "*.safetensors", "*.md", "rois/*.png"]
+            )
+        )
     except Exception as error:  # the hub client raises errors of a dozen libraries
         raise ModelError(
             f"There is no model folder {model}, and the hub gave none of that name: {error}.", "Check the name."
@@ -108,6 +113,12 @@ def read_curve(folder: Path) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
+def read_seen(folder: Path) -> frozenset[str]:
+    """Fingerprints of the images that trained or calibrated the model."""
+    path = folder / SEEN
+    return frozenset(path.read_text(encoding="utf-8").split()) if path.is_file() else frozenset()
+
+
 def read_rois(folder: Path, header: Header) -> dict[str, NDArray[np.bool_]]:
     """Regions of interest per product."""
     paths = ((product, _roi_path(folder, index)) for index, product in enumerate(header.products))
@@ -120,6 +131,7 @@ def write(
     calibration: Calibration,
     rois: Mapping[str, NDArray[np.bool_]],
     curve: str,
+    seen: Iterable[str],
     write_weights: Callable[[Path], None],
     *,
     overwrite: bool,
@@ -134,6 +146,8 @@ def write(
             Image.fromarray(roi.astype(np.uint8) * 255).save(target)
         if curve:
             (folder / CURVE).write_text(curve, encoding="utf-8", newline="\n")
+        if fingerprints := sorted(seen):
+            (folder / SEEN).write_text("\n".join([*fingerprints, ""]), encoding="utf-8", newline="\n")
         write_weights(folder)
         (folder / CARD).write_text(_card(header, calibration), encoding="utf-8", newline="\n")
     return path

@@ -41,9 +41,8 @@ def model(fake_inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyP
         found = model_folder.locate(folder, offline=True)
         header = model_folder.read_header(found)
         calibration = Calibration.load(found / model_folder.CALIBRATION)
-        return Inspector(
-            fake_inspector.engine, header.products, header.train, calibration, model_folder.read_rois(found, header)
-        )
+        rois, seen = model_folder.read_rois(found, header), model_folder.read_seen(found)
+        return Inspector(fake_inspector.engine, header.products, header.train, calibration, rois, seen=seen)
 
     monkeypatch.setattr(Inspector, "load", load)
     return path

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from blemish.data.dataset import Dataset
+from blemish.data.duplicates import file_hash
 from blemish.evaluation.scorecard import Scorecard
 
 pytestmark = pytest.mark.core
@@ -33,8 +34,9 @@ def test_table_report_and_scorecard(run: Any, model: Path, parts: Path, tmp_path
     assert len(loaded.records) == 8
 
 
-def test_copies_of_training_images_are_noted(run: Any, model: Path, parts: Path) -> None:
-    assert "4 test images are copies of training images" in run("evaluate", model, parts).output
+def test_images_that_the_model_has_seen_are_noted(run: Any, model: Path, parts: Path) -> None:
+    (model / "seen.txt").write_text(file_hash(parts / "nut/test/good/0.png") + "\n")
+    assert "2 test images trained or calibrated this model" in run("evaluate", model, parts).output
 
 
 def test_the_paper_protocol_is_marked(run: Any, model: Path, parts: Path, tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_many_warnings_are_counted(run: Any, model: Path, parts: Path, draw: Dra
         draw(f"parts/nut/test/spot/{index}.png", "nut", defect=True)
         (parts / f"nut/ground_truth/spot/{index}_mask.png").write_text("hello")
     output = run("evaluate", model, parts).output
-    assert "… and 4 more: --json FILE has all of them." in output
+    assert "… and 3 more: --json FILE has all of them." in output
 
 
 def test_data_without_a_split_is_split_as_for_training(

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from blemish.config import TrainConfig
 from blemish.data.dataset import Dataset
+from blemish.data.duplicates import file_hash
 from blemish.errors import BlemishError, ConfigError, DataError, ModelError, TrainingError
 from blemish.inspection import Failure, Inspection
 from blemish.inspector import Inspector
@@ -236,6 +237,7 @@ def test_save_and_load_answer_the_same(tmp_path: Path, tiny_dataset: Dataset, ti
     images = [sample.path for sample in tiny_dataset.train_normals()]
     trained = train(tiny_dataset, tiny_config, output=tmp_path / "model")
     loaded = Inspector.load(tmp_path / "model", offline=True)
+    assert loaded.seen == trained.seen == {file_hash(image) for image in images}
     for one, other in zip(results(trained, images), results(loaded, images), strict=True):
         assert one.score == other.score
         assert one.to_dict() == other.to_dict()

@@ -58,42 +58,16 @@ def find_duplicates(hashed: Iterable[tuple[Sample, str]]) -> tuple[Duplicates, .
     return tuple(Duplicates(samples) for samples in sorted(found, key=lambda samples: samples[0].path))
 
 
-def copied_files(originals: Iterable[Path], suspects: Iterable[Path]) -> list[Path]:
-    """Those of `suspects` whose bytes equal those of one of `originals`; only files of equal length are read.
+def file_hash(path: Path) -> str:
+    """A fingerprint of a file's bytes; empty when it cannot be read.
 
-    Quicker than `content_hash`, but the same picture saved anew goes unnoticed. Unreadable files are passed over.
+    Quicker than `content_hash`, but the same picture saved anew has another.
     """
-    lengths: dict[int, list[Path]] = {}
-    for path in originals:
-        if (length := _length(path)) is not None:
-            lengths.setdefault(length, []).append(path)
-    fingerprints: dict[int, set[bytes]] = {}
-    copies: list[Path] = []
-    for path in suspects:
-        length = _length(path)
-        if length is None or length not in lengths:
-            continue
-        if length not in fingerprints:
-            fingerprints[length] = {_file_hash(original) for original in lengths[length]} - {b""}
-        if _file_hash(path) in fingerprints[length]:
-            copies.append(path)
-    return copies
-
-
-def _length(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
-
-
-def _file_hash(path: Path) -> bytes:
-    """Empty when the file cannot be read."""
     digest = hashlib.blake2b(digest_size=16)
     try:
         with open(path, "rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError:
-        return b""
-    return digest.digest()
+        return ""
+    return digest.hexdigest()

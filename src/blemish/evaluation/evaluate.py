@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish import __version__
-from blemish.calibration import Calibration
 from blemish.data.dataset import Dataset
 from blemish.data.decode import read_image
-from blemish.data.duplicates import copied_files
+from blemish.data.duplicates import file_hash
 from blemish.data.masks import read_mask, resize_mask
 from blemish.data.sample import Sample
 from blemish.errors import BlemishError, DataError, ImageError
@@ -69,7 +68,6 @@ def evaluate(
         if progress is not None:
             progress(done, len(samples))
 
-    calibration = inspector.calibration
     evaluation = _Evaluation(inspector, protocol, report)
     results = PROTOCOLS[protocol](inspector, [sample.path for sample in samples], tick)
     for sample, result in zip(samples, results, strict=True):
@@ -82,7 +80,7 @@ def evaluate(
         "seed": inspector.config.seed,
         "test_images": len(samples),
         "seconds": round(time.monotonic() - started, 1),
-        "warnings": [*_warnings(dataset, calibration), *evaluation.warnings],
+        "warnings": [*_warnings(dataset, inspector), *evaluation.warnings],
     }
     return evaluation.finish({**facts, **(meta or {})})
 
@@ -155,16 +153,15 @@ class _Evaluation:
         return Image.fromarray(pixels)
 
 
-def _warnings(dataset: Dataset, calibration: Calibration) -> list[str]:
+def _warnings(dataset: Dataset, inspector: Inspector) -> list[str]:
     """What makes the figures mean less than they seem to."""
     found = [problem.message for problem in dataset.problems if problem.severity != "info"]
-    if unknown := sorted({sample.product for sample in dataset.test()} - set(calibration.products)):
-        known = ", ".join(sorted(calibration.products))
+    if unknown := sorted({sample.product for sample in dataset.test()} - set(inspector.products)):
+        known = ", ".join(sorted(inspector.products))
         found.append(f"The model has not learned {', '.join(unknown)}. It knows {known}.")
-    copies = copied_files((s.path for s in dataset.train_normals()), (s.path for s in dataset.test()))
-    if copies:
+    if seen := [sample.path for sample in dataset.test() if file_hash(sample.path) in inspector.seen]:
         found.append(
-            f"{len(copies)} test images are copies of training images of this data set, such as {copies[0]}: "
-            "results flatter if the model was trained on it."
+            f"{len(seen)} test images trained or calibrated this model, such as {seen[0]}: its results flatter. "
+            "Was the data split otherwise, or has it grown since?"
         )
     return found

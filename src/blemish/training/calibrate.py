@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from blemish.data.duplicates import file_hash
 from blemish.errors import DataError
 from blemish.inspection import Failure
 from blemish.inspector import Inspector, RawMaps
@@ -35,7 +37,7 @@ def calibrate(
         progress: called after every image.
 
     Returns:
-        The model with its new calibration (products without images keep theirs), and the unreadable files.
+        The model with its new calibration (other products keep theirs), and the unreadable files.
 
     Raises:
         DataError: no image could be read, or they seem to show several products or none that the model knows.
@@ -56,23 +58,23 @@ def calibrate(
         if progress is not None:
             progress(TrainProgress("calibration", done, len(paths)))
     if unknown or len(statistics) > 1:
-        seen = [f"{sum(map(len, parts.values()))} × {name}" for name, parts in sorted(statistics.items())]
-        seen += [f"{unknown} × none of the model's products"] if unknown else []
+        shown = [f"{sum(map(len, parts.values()))} × {name}" for name, parts in sorted(statistics.items())]
+        shown += [f"{unknown} × none of the model's products"] if unknown else []
         raise DataError(
-            f"The calibration images seem to show {', '.join(seen)}.",
+            f"The calibration images seem to show {', '.join(shown)}.",
             "Calibrate one product at a time: --product NAME.",
         )
     if not statistics:
         raise DataError("None of the calibration images could be read.", "Name readable images of normal parts.")
-    calibration = inspector.calibration
-    for name, parts in statistics.items():
-        scores, peaks, similarities = zip(*map(_worst, parts.values()), strict=True)
-        count = sum(map(len, parts.values()))
-        new = calibration[name].with_images(scores, peaks, similarities, count if count > len(parts) else None)
-        calibration = calibration.with_product(name, new)
+    ((name, parts),) = statistics.items()
+    scores, peaks, similarities = zip(*map(_worst, parts.values()), strict=True)
+    count = sum(map(len, parts.values()))
+    new = inspector.calibration[name].with_images(scores, peaks, similarities, count if count > len(parts) else None)
+    calibration = inspector.calibration.with_product(name, new)
     if false_alarm_rate is not None:
         calibration = calibration.with_rate(false_alarm_rate, product)
-    return inspector.with_calibration(calibration), failures
+    seen = inspector.seen | {file_hash(path) for path in paths}
+    return replace(inspector, calibration=calibration, seen=seen), failures
 
 
 def _worst(images: list[Statistics]) -> Statistics:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from blemish.calibration import Calibration, FusionWeights, ProductCalibration
 from blemish.config import TrainConfig
 from blemish.data.decode import IntensityRange
+from blemish.data.duplicates import file_hash
 from blemish.engines.engine import Engine
 from blemish.errors import DataError
 from blemish.inspection import Failure
@@ -41,7 +42,8 @@ def fit_calibration(
         name: ProductCalibration(false_alarm_rate=config.false_alarm_rate, intensity_range=ranges[name])
         for name in training.products
     }
-    inspector = Inspector(engine, training.products, config, Calibration(products=blank))
+    seen = frozenset(file_hash(image.path) for image in training.train)
+    inspector = Inspector(engine, training.products, config, Calibration(products=blank), seen=seen)
     for name, mask in rois.items():
         inspector = inspector.with_roi(name, mask)
     groups = {image.path: image.group for image in training.held}
