@@ -17,6 +17,7 @@ from blemish.cli import options
 from blemish.cli.messages import DEFECTS_FOUND, NOTHING_DONE, SOME_UNREADABLE, quoted
 
 if TYPE_CHECKING:
+    from blemish.calibration import Calibration
     from blemish.cli.outputs import OutputFolder
     from blemish.inspection import Failure, Inspection
     from blemish.inspector import Inspector
@@ -91,7 +92,7 @@ def inspect(
         inspector.calibration[product]  # a mistyped name is refused before anything is written
     if output is None and not as_json:
         output = Path(DEFAULT_OUTPUT)
-    summary = _Summary()
+    summary = _Summary(inspector.calibration)
     results = inspector.inspect_many(paths, product=product, batch=batch)
     try:
         with ExitStack() as stack:
@@ -135,7 +136,8 @@ def _write(result: Inspection | Failure, folder: OutputFolder | None, as_json: b
 class _Summary:
     """Counts, and the first images that someone should look at."""
 
-    def __init__(self) -> None:
+    def __init__(self, calibration: Calibration) -> None:
+        self._calibration = calibration
         self.inspected: Counter[str] = Counter()
         self.defective: Counter[str] = Counter()
         self.unreadable = 0
@@ -157,6 +159,13 @@ class _Summary:
                 where = ", ".join(f"{box[0]},{box[1]}–{box[2]},{box[3]}" for box in _boxes(result))
                 self._notable.append(f"defective: {result.source} (p = {result.p_value:.2g}; {where})")
 
+    def _rates(self, product: str) -> tuple[str, str]:
+        """False-alarm rates requested and promised; the promise is coarser where calibration images are few."""
+        one = self._calibration.products.get(product)
+        return (
+            ("–", "–") if one is None else (f"{100 * one.false_alarm_rate:.2g} %", f"{100 * one.effective_rate:.2g} %")
+        )
+
     def print(self, seconds: float, output: Path | None, *, to_stderr: bool) -> None:
         from blemish.cli.console import console, duration, plain_table, say
 
@@ -172,8 +181,11 @@ class _Summary:
             if count > len(lines):
                 tell(f"… and {count - len(lines)} more", style)
         if not to_stderr and self.inspected:
-            rows = [(name, self.inspected[name], self.defective[name]) for name in sorted(self.inspected)]
-            console().print(plain_table(("product", "images", "defective"), rows))
+            rows = [
+                (name, self.inspected[name], self.defective[name], *self._rates(name))
+                for name in sorted(self.inspected)
+            ]
+            console().print(plain_table(("product", "images", "defective", "false alarms: asked", "kept"), rows))
         from blemish.inspection import UNKNOWN_PRODUCT
 
         total, unknown = self.inspected.total(), self.inspected[UNKNOWN_PRODUCT]
