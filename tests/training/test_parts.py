@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,20 @@ def test_noise_is_normal_and_follows_the_generator() -> None:
     assert noise.std().item() == pytest.approx(1, abs=0.01)
     torch.testing.assert_close(noise, table.draw(shape, generator(0, "noise", 1)))
     assert not torch.equal(noise, table.draw(shape, generator(0, "noise", 2)))
+
+
+def test_a_budget_is_found_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_AVPHYS_PAGES": 500, "SC_PAGE_SIZE": 4000}.__getitem__)
+    with Store() as store:  # half of 2 MB
+        assert not isinstance(store.array((900_000,), np.uint8), np.memmap)
+        assert isinstance(store.array((900_000,), np.uint8), np.memmap)
+
+    def unknown(_: str) -> int:
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(os, "sysconf", unknown)
+    with Store() as store:
+        assert not isinstance(store.array((3_000_000,), np.uint8), np.memmap)
 
 
 def test_arrays_beyond_the_budget_are_mapped_and_removed() -> None:

@@ -15,18 +15,18 @@ from numpy.typing import DTypeLike, NDArray
 
 from blemish.files import writing
 
-DEFAULT_MEGABYTES = 6000
+MEGABYTES_UNKNOWN = 4000
 
 
 class Store:
     """Allocates arrays within a budget of memory; what goes beyond is mapped from a temporary folder.
 
     Args:
-        megabytes: budget of memory.
+        megabytes: budget of memory; None: half of what is free.
     """
 
-    def __init__(self, megabytes: float = DEFAULT_MEGABYTES) -> None:
-        self._left = megabytes * 1e6
+    def __init__(self, megabytes: float | None = None) -> None:
+        self._left = (_half_of_the_free() if megabytes is None else megabytes) * 1e6
         self._folder: Path | None = None
         self._files = 0
 
@@ -55,3 +55,11 @@ class Store:
     ) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _half_of_the_free() -> float:
+    """In megabytes; 4000 where the system does not tell."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2e6
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf, macOS not these names
+        return MEGABYTES_UNKNOWN
