@@ -58,6 +58,14 @@ def train(
             rich_help_panel=_TRAINING,
         ),
     ] = None,
+    textures: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Texture images for the pseudo-anomalies, such as DTD; by default procedural ones.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
     devices: Annotated[
         str, typer.Option(help="auto, or how many GPUs (or CPU processes).", rich_help_panel=options.RUNTIME)
     ] = "auto",
@@ -89,7 +97,7 @@ def train(
     started = time.monotonic()
     # Further processes of one training repeat this command; one of them speaks for all.
     quiet = os.environ.get("LOCAL_RANK", "0") != "0"
-    changes = _changes(seed, steps, false_alarm_rate, precision, backbone, backbone_weights)
+    changes = _changes(seed, steps, false_alarm_rate, precision, backbone, backbone_weights, textures)
     config = TrainConfig.of(preset.value, **changes)
     check_target(output, overwrite=overwrite, marker=CONFIG)
     dataset = Dataset.from_folder(*data, split=split.value, seed=seed)
@@ -144,10 +152,12 @@ def _changes(
     precision: options.Precision | None,
     backbone: str | None,
     backbone_weights: Path | None,
+    textures: Path | None,
 ) -> dict[str, Any]:
     """What the command line changes in the preset."""
     changes: dict[str, Any] = {"seed": seed, "steps": steps, "false_alarm_rate": false_alarm_rate}
     changes["precision"] = precision.value if precision else None
+    changes["pseudo_anomalies"] = {"textures": Path(os.path.abspath(textures))} if textures else None
     given = {name: value for name, value in changes.items() if value is not None}
     network: dict[str, Any] = {}
     if backbone is not None:
