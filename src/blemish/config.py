@@ -283,6 +283,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         {
             "model": {"decoder": "dynamic", "principal_start": True, "feedforward": 512, "dropout": 0.0},
             "restoration": True,
+            "learning_rate": 1e-3,
             "steps": 4000,
             "pool": 4,
             "refresh": 2,

@@ -43,11 +43,12 @@ class Header(BaseModel):
 
     @classmethod
     def of(cls, products: tuple[str, ...], train: TrainConfig) -> Header:
-        """The header of a model trained with this package."""
+        """The header of a model trained with this package; paths of the machine that trained it stay there."""
         backbone = train.backbone.model_copy(update={"weights": None})  # the weights travel with the model
+        anomalies = train.pseudo_anomalies.model_copy(update={"textures": None})
         return cls(
             products=products,
-            train=train.model_copy(update={"backbone": backbone}),
+            train=train.model_copy(update={"backbone": backbone, "pseudo_anomalies": anomalies}),
             embedded=_digest() if backbone.name == "embedded" else None,
         )
 

@@ -48,6 +48,13 @@ def test_what_is_written(folder: Path, fake_inspector: Inspector) -> None:
     assert all(product in card for product in header.products)
 
 
+def test_no_path_of_the_training_machine_is_kept() -> None:
+    train = TrainConfig.of(
+        "fast", backbone={"name": "timm:x", "weights": "/home/me/x"}, pseudo_anomalies={"textures": "/home/me/dtd"}
+    )
+    assert "/home/me" not in Header.of(("bolt",), train).model_dump_json()
+
+
 def test_regions_of_interest_come_back(fake_inspector: Inspector, tmp_path: Path) -> None:
     roi = np.zeros((fake_inspector.size, fake_inspector.size), np.bool_)
     roi[10:20, 5:] = True
