@@ -119,9 +119,13 @@ Written by `python benchmarks/real.py --page` from `real.jsonl`; do not edit.
 
 One model is trained on the normal images of all products together and is never told which product an image shows;
 only the memory bank (`bank`) is told, has one bank per product and sets no threshold. Images are squashed to 224 px;
-the backbone is ResNet-18 (ImageNet) unless a variant's name says otherwise. Protocol `honest`: no test image touches
-weights, fusion, threshold or the choice of a checkpoint, and thresholds come from normal training images that were held
-out. Variants themselves were chosen on one half of the test images, see below.
+the backbone is ResNet-18 (ImageNet) unless a variant's name says otherwise. `bank` compares levels of strides 8 and 16
+as they are, 20,000 patches a product; `uniad` reconstructs the same levels, standardised, with the steps and the
+optimiser of `fast`; `fast` searches in them, and its refiner also sees stride 4.
+
+Protocol `honest`: no test image touches weights, fusion, threshold or the choice of a checkpoint, and thresholds come
+from normal training images that were held out. Variants themselves were chosen on one half of the test images, see
+below.
 
 {_table(head, rows)}"""
 
