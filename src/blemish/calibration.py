@@ -168,14 +168,14 @@ class ProductCalibration(BaseModel):
 
     def statement(self) -> str:
         """One sentence on the requested and the promised false-alarm rate."""
-        requested = f"requested {_percent(self.false_alarm_rate)}"
+        requested = f"requested {percent(self.false_alarm_rate)}"
         if not self.n:
             return f"{requested}, none promised: no calibration images, hence no verdict"
         plural = "s" if self.n > 1 else ""
         images = f"{self.n} calibration image{plural}"
         if self.images not in (None, self.n):
             images = f"{self.images} calibration images of {self.n} part{plural}"
-        effective = f"{requested}, effective {_percent(self.effective_rate)}"
+        effective = f"{requested}, effective {percent(self.effective_rate)}"
         if self.effective_rate > self.false_alarm_rate:
             return f"{effective}: {images} can promise no finer rate; defective means above every calibration score"
         return f"{effective}, from {images}"
@@ -267,5 +267,6 @@ class Calibration(BaseModel):
             raise ModelError(f"{path} is not a calibration file: {place} {first['msg']}.", _REMEDY) from error
 
 
-def _percent(rate: float) -> str:
+def percent(rate: float) -> str:
+    """A rate in [0, 1] for people, two digits."""
     return f"{100 * rate:.2g} %"

@@ -117,7 +117,7 @@ def read_curve(folder: Path) -> str:
 def read_seen(folder: Path) -> frozenset[str]:
     """Fingerprints of the images that trained or calibrated the model."""
     path = folder / SEEN
-    return frozenset(path.read_text(encoding="utf-8").split()) if path.is_file() else frozenset()
+    return frozenset(path.read_text(encoding="ascii", errors="replace").split()) if path.is_file() else frozenset()
 
 
 def read_rois(folder: Path, header: Header) -> dict[str, NDArray[np.bool_]]:
@@ -182,5 +182,5 @@ def _card(header: Header, calibration: Calibration) -> str:
     ]
     for product in header.products:
         one = calibration[product]
-        lines.append(f"| {product.replace('|', '/')} | {one.n} | {one.statement()} |")
+        lines.append(f"| {product.replace('|', '/')} | {one.images or one.n} | {one.statement()} |")
     return "\n".join(lines) + "\n"

@@ -82,6 +82,16 @@ def test_mistakes_change_nothing(run: Any, model: Path, options: list[str], mess
     assert stored(model) == before
 
 
+def test_a_rate_with_images_is_that_of_their_product_alone(run: Any, model: Path, draw: Draw, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    for index in range(3):
+        draw(f"ok/{index}.png", "nut")
+    result = run("calibrate", model, tmp_path / "ok", "--false-alarm-rate", 0.4)
+    assert result.exit_code == 0, result.output
+    assert (stored(model)["nut"].false_alarm_rate, stored(model)["bolt"].false_alarm_rate) == (0.4, 0.05)
+    assert stored(model)["nut"].n == 3
+
+
 @pytest.mark.parametrize(("stray", "seen"), [("bolt", "1 × bolt, 3 × nut"), ("stranger", "3 × nut, 1 × none of")])
 def test_images_of_several_products_change_nothing(
     run: Any, model: Path, draw: Draw, tmp_path: Path, stray: str, seen: str

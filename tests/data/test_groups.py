@@ -57,11 +57,17 @@ def test_a_groups_file_that_is_no_table_is_an_error(tree: Any) -> None:
 
 
 def test_groups_on_both_sides_of_a_published_split_test_wholly(tree: Any) -> None:
-    root = tree("p/train/good/0.png", "p/test/good/0.png", "p/test/good/1.png") / "p"
+    root = tree(*(f"p/{name}.png" for name in ("train/good/0", "train/good/1", "test/good/0", "test/good/1"))) / "p"
     (root / "groups.csv").write_text("path,group\ntrain/good/0.png,a\ntest/good/0.png,a\ntest/good/1.png,b\n")
 
     dataset = Dataset.from_folder(root)
     (problem,) = dataset.problems
 
-    assert "1 groups have images in train and in test; all their images test" in problem.message
-    assert (len(dataset.train_normals()), len(dataset.test())) == (0, 3)
+    assert problem.severity == "warning"
+    assert "groups with images in train and in test: 1. All their images test." in problem.message
+    assert (len(dataset.train_normals()), len(dataset.test())) == (1, 3)
+
+    (root / "train/good/1.png").unlink()
+    (problem,) = Dataset.from_folder(root).problems
+    assert problem.severity == "fatal"
+    assert "none is left to train on" in problem.message

@@ -34,13 +34,16 @@ def test_a_named_product_is_not_in_question(fake_inspector: Inspector, draw: Dra
 
 
 class Grey:
-    """Takes images of mean grey 128 for bolts, those of mean grey 64 for nuts."""
+    """Knows products by their mean grey, and shows the grey as map."""
+
+    def __init__(self, greys: tuple[float, ...]) -> None:
+        self._greys = greys
 
     def run(self, images: np.ndarray, product: int | None = None):  # type: ignore[no-untyped-def]
         from blemish.engines.engine import EngineMaps
 
         means = images.reshape(len(images), -1).mean(axis=1)
-        similarities = 1 - np.abs(means[:, None] - [128.0, 64.0]) / 255
+        similarities = 1 - np.abs(means[:, None] - self._greys) / 255
         chosen = similarities.argmax(axis=1) if product is None else np.full(len(images), product)
         return EngineMaps(similarities.astype(np.float32), chosen, images.mean(axis=3).astype(np.float32) / 255, None)
 
@@ -55,7 +58,7 @@ def test_deep_images_are_scaled_as_the_product_that_fits(
         name: one.model_copy(update={"intensity_range": ranges[name]})
         for name, one in fake_inspector.calibration.products.items()
     }
-    inspector = replace(fake_inspector, engine=Grey(), calibration=Calibration(products=products))
+    inspector = replace(fake_inspector, engine=Grey((128.0, 64.0)), calibration=Calibration(products=products))
     Image.fromarray(np.full((64, 64), value, np.uint16)).save(tmp_path / "deep.png")
     eight_bit = draw("plain.png")
     raws = list(inspector.raw_maps([eight_bit, tmp_path / "deep.png", eight_bit]))
@@ -64,4 +67,15 @@ def test_deep_images_are_scaled_as_the_product_that_fits(
     assert raws[1].reconstruction.mean() == pytest.approx(grey, abs=0.01)  # type: ignore[union-attr]
     (named,) = inspector.raw_maps([tmp_path / "deep.png"], product="nut")
     assert named.reconstruction.mean() == pytest.approx(value / 4000, abs=0.01)  # type: ignore[union-attr]
-    assert raws[0].reconstruction.mean() == raws[2].reconstruction.mean()  # type: ignore[union-attr]
+    for raw in (raws[0], raws[2]):  # eight bits mean the same for every product: a mean grey of 90
+        assert raw.product == "nut"  # type: ignore[union-attr]
+        assert raw.reconstruction.mean() == pytest.approx(90 / 255, abs=0.001)  # type: ignore[union-attr]
+
+
+def test_a_model_of_one_product_scales_deep_images_as_that(fake_inspector: Inspector, tmp_path: Path) -> None:
+    one = fake_inspector.calibration["bolt"].model_copy(update={"intensity_range": (0, 1000)})
+    calibration = Calibration(products={"bolt": one})
+    inspector = replace(fake_inspector, engine=Grey((128.0,)), products=("bolt",), calibration=calibration)
+    Image.fromarray(np.full((64, 64), 250, np.uint16)).save(tmp_path / "deep.png")
+    (raw,) = inspector.raw_maps([tmp_path / "deep.png"])
+    assert raw.reconstruction.mean() == pytest.approx(0.25, abs=0.01)  # type: ignore[union-attr]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from blemish.training.images import TrainingSet, choose_prompts, draw_weights, r
 from blemish.training.loop import WARM_UP, learning_rate
 from blemish.training.losses import dice, focal
 from blemish.training.noise import NoiseTable
-from blemish.training.store import Store
+from blemish.training.store import Store, free_megabytes
 
 
 @pytest.mark.parametrize(
@@ -80,18 +79,13 @@ def test_noise_is_normal_and_follows_the_generator() -> None:
     assert not torch.equal(noise, table.draw(shape, generator(0, "noise", 2)))
 
 
-def test_a_budget_is_found_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sysconf", {"SC_AVPHYS_PAGES": 500, "SC_PAGE_SIZE": 4000}.__getitem__)
-    with Store() as store:  # half of 2 MB
-        assert not isinstance(store.array((900_000,), np.uint8), np.memmap)
-        assert isinstance(store.array((900_000,), np.uint8), np.memmap)
-
-    def unknown(_: str) -> int:
-        raise ValueError("unrecognized configuration name")
-
-    monkeypatch.setattr(os, "sysconf", unknown)
-    with Store() as store:
-        assert not isinstance(store.array((3_000_000,), np.uint8), np.memmap)
+@pytest.mark.parametrize(("limit", "free"), [("max", 2500), ("1000000000", 1000), ("9000000000", 2500), (None, 2500)])
+def test_free_memory_is_what_system_and_container_leave(tmp_path: Path, limit: str | None, free: float) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  9000000 kB\nMemFree:  1000 kB\nMemAvailable:  2500000 kB\n")
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+    assert free_megabytes(tmp_path / "meminfo", tmp_path / "memory.max") == free
+    assert free_megabytes(tmp_path / "missing", tmp_path / "missing") == 8000
 
 
 def test_arrays_beyond_the_budget_are_mapped_and_removed() -> None:

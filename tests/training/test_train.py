@@ -140,6 +140,21 @@ def test_a_gradient_that_is_not_finite_reaches_no_checkpoint(
         assert all(left.get_tensor(name).isfinite().all() for name in left.keys())  # noqa: SIM118
 
 
+def test_a_run_without_a_checkpoint_yet_is_not_discarded_unasked(
+    tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingStep, "forward", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_dataset, tiny_config, output=tmp_path / "m")
+    monkeypatch.undo()
+    with pytest.raises(TrainingError, match="holds an unfinished run"):
+        train(tiny_dataset, tiny_config, output=tmp_path / "m")
+    train(tiny_dataset, tiny_config, output=tmp_path / "m", resume=True)
+
+
 def test_a_failed_start_is_no_unfinished_run(tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
     wrong = {"name": "timm:resnet18", "weights": tmp_path / "missing.safetensors"}
     with pytest.raises(ModelError, match="no weight file"):
@@ -186,7 +201,9 @@ def test_calibration_images_are_read_before_the_training(
     (held,) = TrainingSet.of(dataset, 0.4, tiny_config.seed).held
     held.path.write_bytes(held.path.read_bytes()[:500])
     seen: list[TrainProgress] = []
-    with pytest.raises(DataError, match=r"No image of 'few' that can be read is left to calibrate with: .*png"):
+    with pytest.raises(
+        DataError, match=r"No image of 'few' that can be read is left to calibrate with. Unreadable: .*png"
+    ):
         train(dataset, tiny_config, progress=seen.append)
     assert not [one for one in seen if one.stage == "training"]
 

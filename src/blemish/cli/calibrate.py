@@ -81,7 +81,8 @@ def calibrate(
     if as_json:
         products = {
             name: {
-                "images": one.n,
+                "images": one.images or one.n,
+                "parts": one.n,
                 "requested_rate": one.false_alarm_rate,
                 "effective_rate": one.effective_rate,
                 "threshold": one.threshold if one.n else None,

@@ -161,10 +161,10 @@ class _Summary:
 
     def _rates(self, product: str) -> tuple[str, str]:
         """False-alarm rates requested and promised; the promise is coarser where calibration images are few."""
+        from blemish.calibration import percent
+
         one = self._calibration.products.get(product)
-        return (
-            ("–", "–") if one is None else (f"{100 * one.false_alarm_rate:.2g} %", f"{100 * one.effective_rate:.2g} %")
-        )
+        return ("–", "–") if one is None else (percent(one.false_alarm_rate), percent(one.effective_rate))
 
     def print(self, seconds: float, output: Path | None, *, to_stderr: bool) -> None:
         from blemish.cli.console import console, duration, plain_table, say

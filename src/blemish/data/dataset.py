@@ -205,7 +205,7 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def _without_leaks(listing: Listing) -> tuple[list[Sample], list[Problem]]:
-    """A listing's own split, except that groups with images on both sides test wholly; a warning for each product."""
+    """A listing's own split, except that groups with images on both sides test wholly; a problem for each product."""
     sides: dict[tuple[str, str], set[Split]] = {}
     for sample in listing.samples:
         if sample.group is not None:
@@ -215,11 +215,13 @@ def _without_leaks(listing: Listing) -> tuple[list[Sample], list[Problem]]:
         replace(sample, split="test") if (sample.product, sample.group) in leaking else sample
         for sample in listing.samples
     ]
+    trained = {sample.product for sample in samples if sample.split == "train" and not sample.defective}
     problems = [
         Problem(
             listing.root,
-            "warning",
-            f"Product '{product}': {count} groups have images in train and in test; all their images test.",
+            "warning" if product in trained else "fatal",
+            f"Product '{product}': groups with images in train and in test: {count}. All their images test"
+            + ("." if product in trained else ", and none is left to train on."),
             "Move each group to one side.",
         )
         for product, count in sorted(Counter(product for product, _ in leaking).items())

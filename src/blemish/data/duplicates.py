@@ -58,6 +58,11 @@ def find_duplicates(hashed: Iterable[tuple[Sample, str]]) -> tuple[Duplicates, .
     return tuple(Duplicates(samples) for samples in sorted(found, key=lambda samples: samples[0].path))
 
 
+def file_hashes(paths: Iterable[Path]) -> frozenset[str]:
+    """Fingerprints of all files that can be read."""
+    return frozenset(map(file_hash, paths)) - {""}
+
+
 def file_hash(path: Path) -> str:
     """A fingerprint of a file's bytes; empty when it cannot be read.
 

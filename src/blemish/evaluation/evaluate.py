@@ -159,7 +159,8 @@ def _warnings(dataset: Dataset, inspector: Inspector) -> list[str]:
     if unknown := sorted({sample.product for sample in dataset.test()} - set(inspector.products)):
         known = ", ".join(sorted(inspector.products))
         found.append(f"The model has not learned {', '.join(unknown)}. It knows {known}.")
-    if seen := [sample.path for sample in dataset.test() if file_hash(sample.path) in inspector.seen]:
+    paths = [sample.path for sample in dataset.test()] if inspector.seen else []
+    if seen := [path for path in paths if file_hash(path) in inspector.seen]:
         found.append(
             f"{len(seen)} test images trained or calibrated this model, such as {seen[0]}: its results flatter. "
             "Was the data split otherwise, or has it grown since?"

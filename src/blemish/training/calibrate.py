@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from blemish.data.duplicates import file_hash
+from blemish.data.duplicates import file_hashes
 from blemish.errors import DataError
 from blemish.inspection import Failure
 from blemish.inspector import Inspector, RawMaps
@@ -70,11 +70,10 @@ def calibrate(
     scores, peaks, similarities = zip(*map(_worst, parts.values()), strict=True)
     count = sum(map(len, parts.values()))
     new = inspector.calibration[name].with_images(scores, peaks, similarities, count if count > len(parts) else None)
-    calibration = inspector.calibration.with_product(name, new)
     if false_alarm_rate is not None:
-        calibration = calibration.with_rate(false_alarm_rate, product)
-    seen = inspector.seen | {file_hash(path) for path in paths}
-    return replace(inspector, calibration=calibration, seen=seen), failures
+        new = new.with_rate(false_alarm_rate)
+    calibration = inspector.calibration.with_product(name, new)
+    return replace(inspector, calibration=calibration, seen=inspector.seen | file_hashes(paths)), failures
 
 
 def _worst(images: list[Statistics]) -> Statistics:

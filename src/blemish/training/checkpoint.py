@@ -31,11 +31,6 @@ class RunFolder:
         self.path = path
         self._fingerprint = fingerprint
 
-    @property
-    def unfinished(self) -> bool:
-        """Whether there is anything to continue."""
-        return (self.path / CHECKPOINT).is_file()
-
     def begin(self) -> None:
         """Note the fingerprint and start an empty curve. Raises BlemishError when the place cannot be written."""
         write_json(self.path / RUN, {"fingerprint": self._fingerprint})

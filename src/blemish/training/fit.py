@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from blemish.calibration import Calibration, FusionWeights, ProductCalibration
 from blemish.config import TrainConfig
 from blemish.data.decode import IntensityRange
-from blemish.data.duplicates import file_hash
 from blemish.engines.engine import Engine
 from blemish.errors import DataError
 from blemish.inspection import Failure
@@ -31,6 +30,7 @@ def fit_calibration(
     config: TrainConfig,
     ranges: dict[str, IntensityRange | None],
     rois: dict[str, NDArray[np.bool_]],
+    seen: frozenset[str],
     report: Callable[[TrainProgress], None],
 ) -> Inspector:
     """An inspector whose fusion, thresholds and p-values come from the held-out normal images.
@@ -42,7 +42,6 @@ def fit_calibration(
         name: ProductCalibration(false_alarm_rate=config.false_alarm_rate, intensity_range=ranges[name])
         for name in training.products
     }
-    seen = frozenset(file_hash(image.path) for image in training.train)
     inspector = Inspector(engine, training.products, config, Calibration(products=blank), seen=seen)
     for name, mask in rois.items():
         inspector = inspector.with_roi(name, mask)

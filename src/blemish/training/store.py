@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,18 +16,16 @@ from numpy.typing import DTypeLike, NDArray
 
 from blemish.files import writing
 
-MEGABYTES_UNKNOWN = 4000
-
 
 class Store:
     """Allocates arrays within a budget of memory; what goes beyond is mapped from a temporary folder.
 
     Args:
-        megabytes: budget of memory; None: half of what is free.
+        megabytes: budget of memory.
     """
 
-    def __init__(self, megabytes: float | None = None) -> None:
-        self._left = (_half_of_the_free() if megabytes is None else megabytes) * 1e6
+    def __init__(self, megabytes: float) -> None:
+        self._left = megabytes * 1e6
         self._folder: Path | None = None
         self._files = 0
 
@@ -37,7 +36,8 @@ class Store:
             self._left -= size
             return np.empty(shape, dtype)
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="blemish-"))
+            with writing(tempfile.gettempdir()):
+                self._folder = Path(tempfile.mkdtemp(prefix="blemish-"))
         self._files += 1
         path = self._folder / f"{self._files}.bin"
         with writing(path), open(path, "wb") as file:
@@ -57,9 +57,12 @@ class Store:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _half_of_the_free() -> float:
-    """In megabytes; 4000 where the system does not tell."""
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2e6
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf, macOS not these names
-        return MEGABYTES_UNKNOWN
+def free_megabytes(meminfo: Path = Path("/proc/meminfo"), limit: Path = Path("/sys/fs/cgroup/memory.max")) -> float:
+    """Memory that may still be used, as Linux and the container's limit tell; 8000 where neither does."""
+    free = [8000.0]
+    with suppress(OSError, StopIteration):
+        lines = meminfo.read_text(encoding="ascii").splitlines()
+        free = [int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) / 1000]
+    with suppress(OSError, ValueError):  # "max" where there is no limit
+        free.append(int(limit.read_text(encoding="ascii")) / 1e6)
+    return min(free)

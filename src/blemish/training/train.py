@@ -19,6 +19,7 @@ from blemish.backbones.backbone import load_backbone
 from blemish.config import TrainConfig
 from blemish.data.dataset import Dataset
 from blemish.data.decode import IntensityRange, intensity_range, load_square
+from blemish.data.duplicates import file_hashes
 from blemish.engines.torch_engine import TorchEngine
 from blemish.errors import ConfigError, DataError, ImageError, MissingExtraError, TrainingError
 from blemish.files import check_target
@@ -36,7 +37,7 @@ from blemish.training.images import TrainingImage, TrainingSet
 from blemish.training.loop import TrainProgress, optimise
 from blemish.training.noise import NoiseTable
 from blemish.training.step import TrainingStep
-from blemish.training.store import Store
+from blemish.training.store import Store, free_megabytes
 
 __all__ = ["TrainProgress", "train"]
 
@@ -86,14 +87,13 @@ def train(
     if fatal:
         raise DataError(fatal[0].message, fatal[0].remedy)
     training = TrainingSet.of(dataset, config.hold_out, config.seed)
-    fabric = _fabric(config, devices)
     run = None if target is None else _run_folder(target, config, training)
-    if run is not None and fabric.is_global_zero:
-        _begin(run, resume=resume, restart=restart)
-    fabric.barrier()
+    if run is not None:
+        _check_run(run, resume=resume, restart=restart)  # every process does so before the first one may begin
+    fabric = _fabric(config, devices)
     report = progress or _silent
-    with Store() as store, _one_seed(config.seed):
-        inspector = _train(fabric, config, training, run, store, offline, rois or {}, report)
+    with Store(free_megabytes() / 2 / fabric.world_size) as store, _one_seed(config.seed):
+        inspector = _train(fabric, config, training, run, restart, store, offline, rois or {}, report)
     if target is not None and fabric.is_global_zero:
         assert run is not None
         inspector = replace(inspector, curve=run.curve())
@@ -107,12 +107,15 @@ def _train(
     config: TrainConfig,
     training: TrainingSet,
     run: RunFolder | None,
+    restart: bool,
     store: Store,
     offline: bool,
     rois: dict[str, NDArray[np.bool_]],
     report: Report,
 ) -> Inspector:
     size = config.model.size
+    synthesis = _synthesis(config)
+    backbone = load_backbone(config.backbone, size, offline=offline)
     ranges = _intensity_ranges(training)
     pixels, images, failures = load_pixels(training.train, size, ranges, store)
     held = tuple(image for image in training.held if _readable(image, size, failures))
@@ -120,10 +123,9 @@ def _train(
     _require_all_products(training, failures)
     for failure in failures:
         _log.warning("left out of training and calibration: %s", failure.error)
-    backbone = load_backbone(config.backbone, size, offline=offline)
+    seen = file_hashes(image.path for image in images)
     network = PromptedNetwork(backbone, config.model, len(training.products)).to(fabric.device)
     steps = config.steps or config.epochs * -(-len(images) // config.batch)
-    synthesis = _synthesis(config)
     source = BatchSource(
         network,
         training,
@@ -139,9 +141,12 @@ def _train(
     if config.model.principal_start:
         network.model.start_from_principal_components(source.sample(256))
     module = TrainingStep(network.model, config, NoiseTable(config.seed, fabric.device))
+    if run is not None and fabric.is_global_zero:
+        _begin(run, restart)
+    fabric.barrier()
     optimise(fabric, module, source, config, steps, run, report)
     engine = TorchEngine(network, str(fabric.device))
-    return fit_calibration(engine, training, config, ranges, rois, report)
+    return fit_calibration(engine, training, config, ranges, rois, seen, report)
 
 
 def _readable(image: TrainingImage, size: int, failures: list[Failure]) -> bool:
@@ -156,9 +161,11 @@ def _readable(image: TrainingImage, size: int, failures: list[Failure]) -> bool:
 
 def _require_all_products(training: TrainingSet, failures: list[Failure]) -> None:
     for part, use in ((training.train, "train on"), (training.held, "calibrate with")):
-        for product in set(training.products) - {image.product for image in part}:
+        present = {image.product for image in part}
+        if missing := [product for product in training.products if product not in present]:
+            reasons = "; ".join(failure.error.message for failure in failures[:3])
             raise DataError(
-                f"No image of '{product}' that can be read is left to {use}: {failures[0].error.message}",
+                f"No image of '{missing[0]}' that can be read is left to {use}. Unreadable: {reasons}",
                 "Replace the unreadable files: blemish check DATA names them.",
             )
 
@@ -196,19 +203,24 @@ def _run_folder(target: Path, config: TrainConfig, training: TrainingSet) -> Run
     )
 
 
-def _begin(run: RunFolder, *, resume: bool, restart: bool) -> None:
-    """Make room for a new run, unless an unfinished one is to be continued; one process does it for all."""
-    if run.unfinished and not restart:
-        if not resume:
-            raise TrainingError(
-                f"{run.path} holds an unfinished run.", "Continue it with --resume, or discard it with --restart."
-            )
+def _check_run(run: RunFolder, *, resume: bool, restart: bool) -> None:
+    """Refuse what is in the way of a run; nothing is changed yet."""
+    if not run.path.exists() or not any(run.path.iterdir()):
         return
-    if run.path.exists():
-        if not (run.path / RUN).is_file():
-            raise TrainingError(f"{run.path} exists and is no run of Blemish.", "Move it away, or train elsewhere.")
+    if not (run.path / RUN).is_file():
+        raise TrainingError(f"{run.path} exists and is no run of Blemish.", "Move it away, or train elsewhere.")
+    if not resume and not restart:
+        raise TrainingError(
+            f"{run.path} holds an unfinished run.", "Continue it with --resume, or discard it with --restart."
+        )
+
+
+def _begin(run: RunFolder, restart: bool) -> None:
+    """Make the folder of a new run, now that all that it needs has been read."""
+    if restart and run.path.exists():
         shutil.rmtree(run.path)
-    run.begin()
+    if not (run.path / RUN).is_file():
+        run.begin()
 
 
 def _fabric(config: TrainConfig, devices: str) -> Any:
