@@ -146,7 +146,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, rows: list[Any], suffix: s
             "defective" if defective else "normal",
             text if defective else None,
             None,
-            text,
+            f"{text} {trains}",  # a group on both sides would test wholly
         )
         for name, product, trains, defective, text in [*rows, ("x", "p", True, False, "g")]
     }

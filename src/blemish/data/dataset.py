@@ -86,7 +86,7 @@ class Dataset:
         return cls.from_folder(path, split=split, seed=seed)
 
     def write_manifest(self, path: str | Path) -> None:
-        """Write all samples as a manifest that `from_manifest` reads back equal."""
+        """Write all samples as a manifest; `from_manifest` reads it back equal, groups on both sides test wholly."""
         write_manifest(self.samples, Path(path))
 
     def __len__(self) -> int:
