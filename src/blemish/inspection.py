@@ -13,6 +13,7 @@ from blemish.errors import ImageError
 
 SCHEMA_VERSION = 1
 UNKNOWN_PRODUCT = "unknown product"
+UNKNOWN_DEFECT = "unknown defect"
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,9 @@ class Region:
         polygon: outline as (x, y) pairs, clockwise, not closed (the last point is not the first).
         area: in square original pixels.
         score: highest value of the anomaly map inside the region.
-        category: name of the defect, None until the model has learned categories.
-        category_scores: category → score in [0, 1]; empty until the model has learned categories.
+        category: name of the defect; `UNKNOWN_DEFECT` when none of the product's categories claims it with enough
+            confidence; None until the model has learned categories of this product.
+        category_scores: category → score in [0, 1], with sum 1; empty until then.
     """
 
     box: tuple[int, int, int, int]
@@ -75,7 +77,12 @@ class Inspection:
         mask: bool, h×w at model resolution; all false unless `defective`.
         size: width, height of the original image after EXIF rotation.
         regions: connected parts of `mask`, highest score first.
-        category: the image's defect category, None until the model has learned categories.
+        category: what the defective area votes for: one of `categories` or `UNKNOWN_DEFECT`; None for a normal image
+            and until the model has learned categories of this product.
+        category_scores: category → score in [0, 1], with sum 1: the regions' scores weighted by area.
+        categories: names that the model has learned for this product.
+        category_map: int16, h×w: index into `categories` of each pixel of `mask`, −1 elsewhere and where the defect
+            is unknown; None where `categories` is empty.
         source: where the image came from, as the caller named it.
     """
 
@@ -91,6 +98,9 @@ class Inspection:
     effective_rate: float | None = None
     regions: tuple[Region, ...] = ()
     category: str | None = None
+    category_scores: dict[str, float] = field(default_factory=dict)
+    categories: tuple[str, ...] = ()
+    category_map: NDArray[np.int16] | None = None
     source: str | None = None
 
     @property
@@ -116,6 +126,7 @@ class Inspection:
             "defective": self.defective,
             "false_alarm_rate": {"requested": self.requested_rate, "effective": self.effective_rate},
             "category": self.category,
+            "category_scores": self.category_scores,
             "size": list(self.size),
             "regions": [region.to_dict() for region in self.regions],
             "anomaly_map": map_path,

@@ -156,6 +156,9 @@ def _load_weights(network: nn.Module, path: Path, name: str) -> None:
     except SafetensorError as error:
         raise ModelError(f"{path} is not a safetensors file: {error}.", _remedy(name)) from error
     wanted = network.state_dict()
+    # timm flattens some networks for their features: `features.conv0` is `features_conv0` there
+    flat = {key.replace(".", "_"): tensor for key, tensor in state.items()}
+    state = {key: flat[key.replace(".", "_")] for key in wanted if key.replace(".", "_") in flat}
     missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
     wrong = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
     if missing or wrong:
