@@ -5,6 +5,7 @@ A preset is a named value of these models, not a code path: `TrainConfig.of("fas
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,8 @@ from blemish.errors import ConfigError
 PresetName = Literal["paper", "fast", "accurate"]
 DecoderName = Literal["dynamic", "static", "uniad", "none"]
 
+HUB_ID = r"[\w.-]+/[\w.-]+"
+
 
 class _Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,13 +27,15 @@ class BackboneConfig(_Config):
     """The frozen feature extractor.
 
     Attributes:
-        name: `embedded`, or `timm:<model>`.
+        name: `embedded`, `timm:<model>`, or `transformers:<folder>`: a folder that transformers saved, or an id on the
+            Hugging Face Hub.
         weights: safetensors file for a timm model; None fetches that model's own weights from its hub.
         strides: of the levels to use; a model's last level at each of them that it has.
-        levels: indices of a timm model's feature levels, instead of `strides`.
+        levels: indices of the feature levels of a timm or transformers model, instead of `strides`; of a vision
+            transformer the numbers of its blocks, by default the last of each quarter.
     """
 
-    name: str = Field(default="embedded", pattern=r"^(embedded|timm:.+)$")
+    name: str = Field(default="embedded", pattern=r"^(embedded|timm:.+|transformers:.+)$")
     weights: Path | None = None
     strides: tuple[int, ...] = (4, 8, 16)
     levels: tuple[int, ...] | None = None
@@ -39,7 +44,16 @@ class BackboneConfig(_Config):
     def _own_weights(self) -> BackboneConfig:
         if self.name == "embedded" and self.weights is not None:
             raise ValueError("the embedded backbone brings its weights: name the network of this file, timm:<name>")
+        if self.name.startswith("transformers:") and self.weights is not None:
+            raise ValueError("the folder of a transformers model holds its weights: give no other file")
         return self
+
+    def portable(self) -> BackboneConfig:
+        """The same without paths of this machine, for a model folder, with which the weights travel."""
+        kind, _, source = self.name.partition(":")
+        local = kind == "transformers" and (Path(source).is_dir() or not re.fullmatch(HUB_ID, source))
+        name = f"{kind}:{Path(source).resolve().name}" if local else self.name
+        return self.model_copy(update={"weights": None, "name": name})
 
 
 class ModelConfig(_Config):

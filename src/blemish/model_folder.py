@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from blemish.calibration import Calibration
-from blemish.config import TrainConfig
+from blemish.config import HUB_ID, TrainConfig
 from blemish.data.masks import read_mask
 from blemish.errors import ModelError
 from blemish.files import replaced_folder
@@ -44,7 +44,7 @@ class Header(BaseModel):
     @classmethod
     def of(cls, products: tuple[str, ...], train: TrainConfig) -> Header:
         """The header of a model trained with this package; paths of the machine that trained it stay there."""
-        backbone = train.backbone.model_copy(update={"weights": None})  # the weights travel with the model
+        backbone = train.backbone.portable()
         anomalies = train.pseudo_anomalies.model_copy(update={"textures": None})
         return cls(
             products=products,
@@ -64,7 +64,7 @@ def locate(model: str | Path, *, offline: bool) -> Path:
     if folder.is_dir():
         return folder
     mistyped = folder.suffix == ".blemish" or folder.parent.is_dir()
-    if offline or mistyped or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(model)):
+    if offline or mistyped or not re.fullmatch(HUB_ID, str(model)):
         raise ModelError(f"There is no model folder {model}.", "Check the path, or train one: blemish train --help.")
     try:
         from huggingface_hub import snapshot_download

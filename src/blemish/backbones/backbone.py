@@ -1,25 +1,22 @@
-"""Frozen feature extractors: `embedded` (ours, ships with the package) and `timm:<name>`.
+"""Frozen feature extractors: `embedded` (ours, ships with the package), `timm:<name>` and `transformers:<folder>`.
 
-Rule for the levels of a timm model, unless they are named: of a convolutional network the last level at each of the
-configured strides (4, 8, 16) that it has; of a network with one stride (vision transformers) four blocks evenly spread
-to the last.
+Rule for the levels, unless they are named: of a convolutional network the last level at each of the configured strides
+(4, 8, 16) that it has; of a network with one stride (vision transformers) the last block of each quarter, with the
+network's final norm applied to each (UniADC §2).
 """
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from blemish.backbones.timm_import import import_timm
+from blemish.backbones.description import IMAGENET_MEAN, IMAGENET_STD, Description
+from blemish.backbones.network import Network, rows_of
 from blemish.config import BackboneConfig
-from blemish.errors import ConfigError, ModelError
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Backbone", "build_backbone", "load_backbone"]
 
 
 class Backbone(nn.Module):
@@ -29,6 +26,8 @@ class Backbone(nn.Module):
         network: images → levels.
         strides, channels: of its levels.
         rows: which of them to use; None: all.
+        description: mean and standard deviation that its images are normalised with, and what else is needed to build
+            it again.
 
     Attributes:
         strides: pixels per cell of each level.
@@ -41,6 +40,7 @@ class Backbone(nn.Module):
         strides: tuple[int, ...],
         channels: tuple[int, ...],
         rows: tuple[int, ...] | None = None,
+        description: Description | None = None,
     ) -> None:
         super().__init__()
         self._rows = tuple(range(len(strides))) if rows is None else rows
@@ -48,8 +48,9 @@ class Backbone(nn.Module):
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.strides = tuple(strides[row] for row in self._rows)
         self.channels = tuple(channels[row] for row in self._rows)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.description = description or Description()
+        self.register_buffer("mean", torch.tensor(self.description.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(self.description.std).view(1, 3, 1, 1), persistent=False)
 
     def train(self, mode: bool = True) -> Backbone:
         """Stays in evaluation mode: its batch-norm statistics are frozen too."""
@@ -85,92 +86,48 @@ def load_backbone(config: BackboneConfig, size: int, *, offline: bool = False) -
         offline: never touch the network.
 
     Raises:
-        ConfigError: no such model or level.
-        ModelError: the weights are missing or do not fit; says how to supply a file.
+        ConfigError: no such model or level, or the size does not divide into its patches.
+        ModelError: the weights are missing or do not fit; says how to supply them.
+        MissingExtraError: timm or transformers is not installed.
     """
     if config.name == "embedded":
         from blemish.backbones.embedded import load_embedded
 
         embedded = load_embedded()
-        return Backbone(embedded, embedded.strides, embedded.channels, _rows(embedded.strides, config.strides))
-    name = config.name.removeprefix("timm:")
-    if config.weights is None and offline:
-        raise ModelError(f"The weights of '{name}' would have to be downloaded.", _remedy(name))
-    network = _timm(name, config, size, pretrained=config.weights is None)
-    if config.weights is not None:
-        _load_weights(network, config.weights, name)
-    return _wrap(network)
+        return Backbone(embedded, embedded.strides, embedded.channels, rows_of(embedded.strides, config.strides))
+    if config.name.startswith("transformers:"):
+        from blemish.backbones.transformers_network import load_transformers
+
+        return _wrap(load_transformers(config, size, offline=offline))
+    from blemish.backbones.timm_network import load_timm
+
+    return _wrap(load_timm(config, size, offline=offline))
 
 
-def build_backbone(config: BackboneConfig, size: int) -> Backbone:
-    """The same network without weights, for a model folder that brings its own."""
+def build_backbone(config: BackboneConfig, size: int, description: Description | None = None) -> Backbone:
+    """The same network without weights, for a model folder that brings its own.
+
+    Args:
+        config: which one.
+        size: side of the square input in pixels.
+        description: of the backbone that the weights come from; None: what the network's library says of it.
+
+    Raises:
+        ConfigError: as `load_backbone`.
+        ModelError: a transformers network without its description.
+        MissingExtraError: timm or transformers is not installed.
+    """
     if config.name == "embedded":
         return load_backbone(config, size)
-    return _wrap(_timm(config.name.removeprefix("timm:"), config, size, pretrained=False))
+    if config.name.startswith("transformers:"):
+        from blemish.backbones.transformers_network import build_transformers
+
+        return _wrap(build_transformers(config, size, description or Description()))
+    from blemish.backbones.timm_network import build_timm
+
+    network = build_timm(config, size)
+    return _wrap(network if description is None else replace(network, description=description))
 
 
-def _timm(name: str, config: BackboneConfig, size: int, *, pretrained: bool) -> Any:
-    timm = import_timm()
-    if not timm.is_model(name.partition(".")[0]):
-        close = ", ".join(get_close_matches(name, timm.list_models(), 5)) or "see timm.list_models()"
-        raise ConfigError(f"timm has no model '{name}'.", f"Similar: {close}.")
-    options: dict[str, Any] = {"features_only": True, "pretrained": pretrained}
-    if name.startswith(("vit", "deit", "beit", "eva")):
-        options["img_size"] = size
-    try:
-        info = timm.create_model(name, **{**options, "pretrained": False}).feature_info.info
-        indices = config.levels or _levels_by_rule([level["reduction"] for level in info], config.strides)
-        if not all(0 <= index < len(info) for index in indices):
-            raise ConfigError(f"'{name}' has levels 0 to {len(info) - 1}, not {indices}.", "Choose other levels.")
-        return timm.create_model(name, out_indices=indices, **options)
-    except ConfigError:
-        raise
-    except Exception as error:  # timm raises whatever its hub client, its registry or the model itself raises
-        if pretrained:
-            raise ModelError(f"The weights of '{name}' could not be fetched: {error}.", _remedy(name)) from error
-        raise ConfigError(f"timm cannot build '{name}' with these levels: {error}.", "Choose other levels.") from error
-
-
-def _levels_by_rule(found: list[int], wanted: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(found)) == 1:
-        return tuple(len(found) * part // 4 - 1 for part in (1, 2, 3, 4))
-    return tuple(sorted(_rows(tuple(found), wanted)))  # timm gives levels in its own order
-
-
-def _rows(found: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:
-    """The last level at each of the wanted strides that the network has."""
-    rows = tuple(max(row for row, stride in enumerate(found) if stride == one) for one in wanted if one in found)
-    if not rows:
-        raise ConfigError(f"The backbone's levels have strides {found}, none of {wanted}.", "Choose another backbone.")
-    return rows
-
-
-def _load_weights(network: nn.Module, path: Path, name: str) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise ModelError(f"There is no weight file {path}.", _remedy(name))
-    try:
-        state = load_file(path)
-    except SafetensorError as error:
-        raise ModelError(f"{path} is not a safetensors file: {error}.", _remedy(name)) from error
-    wanted = network.state_dict()
-    # timm flattens some networks for their features: `features.conv0` is `features_conv0` there
-    flat = {key.replace(".", "_"): tensor for key, tensor in state.items()}
-    state = {key: flat[key.replace(".", "_")] for key in wanted if key.replace(".", "_") in flat}
-    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
-    wrong = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
-    if missing or wrong:
-        found = f"it lacks {len(missing)} of {len(wanted)} tensors, such as {missing[0]}" if missing else f"{wrong[0]}"
-        raise ModelError(f"{path} does not hold the weights of '{name}': {found}.", _remedy(name))
-    network.load_state_dict({key: state[key].float() for key in wanted if key in state}, strict=False)
-
-
-def _wrap(network: Any) -> Backbone:
-    info = network.feature_info
-    return Backbone(network, tuple(info.reduction()), tuple(info.channels()))
-
-
-def _remedy(name: str) -> str:
-    return f"Give a safetensors file with timm's key names for '{name}': --backbone-weights FILE."
+def _wrap(network: Network) -> Backbone:
+    return Backbone(network.module, network.strides, network.channels, description=network.description)

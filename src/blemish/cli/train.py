@@ -46,7 +46,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="embedded, or timm:<model>; by default the preset's.",
+            help="embedded, timm:<model>, or transformers:<folder>; by default the preset's.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,

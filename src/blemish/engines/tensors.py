@@ -26,6 +26,23 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[st
         raise OSError(str(error)) from error
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the texts in the header of a model's file.
+
+    Raises:
+        ModelError: it is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise ModelError(f"{path.parent} has no {path.name}.", "Is the model folder complete?")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise ModelError(f"{path} is damaged: {error}.", "Copy the model folder again.") from error
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read all tensors of a model's file.
 

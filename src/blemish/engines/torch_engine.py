@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blemish.backbones.backbone import Backbone, build_backbone
+from blemish.backbones.description import Description
 from blemish.config import BackboneConfig, ModelConfig
 from blemish.engines.engine import EngineMaps
-from blemish.engines.tensors import read_tensors, save_tensors
+from blemish.engines.tensors import read_metadata, read_tensors, save_tensors
 from blemish.errors import ConfigError, ModelError
 from blemish.models.prompted import PromptedNetwork
 
@@ -51,7 +52,8 @@ class TorchEngine:
         save_tensors(network, folder / WEIGHTS)
         save_tensors({"prompts": state["prompts"]}, folder / PROMPTS)
         if backbone.name != "embedded":
-            save_tensors(self.network.backbone.state_dict(), folder / BACKBONE)
+            extractor = self.network.backbone
+            save_tensors(extractor.state_dict(), folder / BACKBONE, extractor.description.metadata())
 
     @classmethod
     def load(
@@ -62,9 +64,7 @@ class TorchEngine:
         Raises:
             ModelError: a file is missing, damaged or of another model.
         """
-        extractor: Backbone = build_backbone(backbone, model.size)
-        if backbone.name != "embedded":
-            _load(extractor, read_tensors(folder / BACKBONE), folder / BACKBONE)
+        extractor = _read_backbone(folder / BACKBONE, backbone, model.size)
         network = PromptedNetwork(extractor, model, products)
         state = {**read_tensors(folder / WEIGHTS), **read_tensors(folder / PROMPTS)}
         own = {f"backbone.{name}": value for name, value in extractor.state_dict().items()}
@@ -82,6 +82,14 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"There is no device '{name}' here: {error}.", "Choose auto, cpu or cuda.") from None
     return device
+
+
+def _read_backbone(path: Path, backbone: BackboneConfig, size: int) -> Backbone:
+    if backbone.name == "embedded":
+        return build_backbone(backbone, size)
+    extractor = build_backbone(backbone, size, Description.of(read_metadata(path)))
+    _load(extractor, read_tensors(path), path)
+    return extractor
 
 
 def _load(module: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:
