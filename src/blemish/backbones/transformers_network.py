@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from torch import Tensor, nn
 from blemish.backbones.description import IMAGENET_MEAN, IMAGENET_STD, Description
 from blemish.backbones.network import Network, check_patches, checked_levels, quarters
 from blemish.backbones.transformers_folder import FILES, locate, read_json
-from blemish.backbones.transformers_import import import_transformers
+from blemish.backbones.transformers_import import import_transformers, silence
 from blemish.config import BackboneConfig
 from blemish.errors import ModelError
 
@@ -73,7 +71,7 @@ def load_transformers(config: BackboneConfig, size: int, *, offline: bool) -> Ne
     folder = locate(config.name.removeprefix("transformers:"), offline=offline)
     family = _family(read_json(folder / "config.json"), folder)
     try:
-        with _silence(transformers):
+        with silence(transformers):
             own = getattr(transformers, family.config).from_pretrained(folder, local_files_only=True)
             model, loading = getattr(transformers, family.model).from_pretrained(
                 folder,
@@ -181,18 +179,3 @@ class _Taps(nn.Module):
         states = self.model(pixel_values=images, output_hidden_states=True, **self._options).hidden_states
         taps = (self.norm(states[level + 1][:, -height * width :]) for level in self._levels)
         return [tap.transpose(1, 2).unflatten(2, (height, width)) for tap in taps]
-
-
-@contextmanager
-def _silence(transformers: Any) -> Iterator[None]:
-    """Neither transformers' own report of keys nor its progress bar: what is wrong is said here."""
-    log = transformers.utils.logging
-    before, bar = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(before)
-        if bar:
-            log.enable_progress_bar()
