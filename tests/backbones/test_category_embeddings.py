@@ -110,7 +110,11 @@ def test_unusable_requests(source: str, names: list[str], width: int, named: str
 
 def test_a_file_gives_its_vectors_in_the_order_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "é.safetensors"
-    stored = {"hole": torch.randn(4).half(), "crack": torch.randn(4), unicodedata.normalize("NFD", "fêlure"): torch.ones(4)}
+    stored = {
+        "hole": torch.randn(4).half(),
+        "crack": torch.randn(4),
+        unicodedata.normalize("NFD", "fêlure"): torch.ones(4),
+    }
     save_file(stored, path)
     found = category_embeddings(f"file:{path}", ["crack", "hole", "crack", "fêlure"], 4)
     assert found.dtype == torch.float32

@@ -290,7 +290,9 @@ def test_an_inspector_travels_without_the_folder(tmp_path: Path) -> None:
     from blemish.models.prompted import PromptedNetwork
 
     folder = folder_of(tmp_path / "dino", made("dinov3"), image_mean=[0.4, 0.4, 0.4], image_std=[0.3, 0.3, 0.3])
-    train = TrainConfig.of("fast", model={"size": 64, "prompt_patches": 20}, backbone={"name": f"transformers:{folder}"})
+    train = TrainConfig.of(
+        "fast", model={"size": 64, "prompt_patches": 20}, backbone={"name": f"transformers:{folder}"}
+    )
     backbone: Backbone = load_backbone(train.backbone, 64, offline=True)
     engine = TorchEngine(PromptedNetwork(backbone, train.model, 1), "cpu")
     (tmp_path / "model").mkdir()

@@ -34,7 +34,7 @@ def test_json(run: Any) -> None:
     assert found["blemish"] == __version__
     assert found["packages"]["numpy"] == metadata.version("numpy")
     assert found["devices"]["cpu_cores"] >= 1
-    assert set(found["backbones"]) == {"embedded", "timm"}
+    assert set(found["backbones"]) == {"embedded", "timm", "transformers"}
 
 
 def test_without_torch(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,6 +44,7 @@ def test_without_torch(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 0
     assert "PyTorch is not installed" in result.output
     assert examine()["backbones"]["timm"]["usable"] is False
+    assert examine()["backbones"]["transformers"]["usable"] is False
 
 
 def test_a_broken_torch_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

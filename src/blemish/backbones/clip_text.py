@@ -57,7 +57,9 @@ def clip_embeddings(folder: Path, names: Sequence[str], width: int) -> Tensor:
     model, tokenizer = _read(folder)
     found = model.config.projection_dim
     if found != width:
-        raise ConfigError(f"The text tower in {folder} gives {found} values, not {width}.", f"Set the width to {found}.")
+        raise ConfigError(
+            f"The text tower in {folder} gives {found} values, not {width}.", f"Set the width to {found}."
+        )
     length = model.config.max_position_embeddings
     rows = []
     for name in names:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from blemish.errors import ConfigError, ModelError
@@ -75,7 +76,7 @@ def anchors(names: Sequence[str], width: int) -> Tensor:
     return torch.from_numpy(np.stack([_anchor(name, width) for name in names]))
 
 
-def _anchor(name: str, width: int) -> np.ndarray:
+def _anchor(name: str, width: int) -> NDArray[np.float32]:
     digest = shake_256(unicodedata.normalize("NFC", name).encode("utf-8", "surrogatepass")).digest(-(-width // 8))
     signs = np.unpackbits(np.frombuffer(digest, np.uint8))[:width].astype(np.float32) * 2 - 1
     return np.asarray(signs / np.sqrt(np.float32(width)), dtype=np.float32)

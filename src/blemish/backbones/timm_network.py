@@ -75,9 +75,7 @@ def _build(config: BackboneConfig, size: int, *, pretrained: bool, weights: Path
     return Network(module, tuple(found[level] for level in levels), channels, description)
 
 
-def _transformer(
-    timm: Any, sketch: nn.Module, name: str, size: int, *, pretrained: bool, weights: Path | None
-) -> Any:
+def _transformer(timm: Any, sketch: nn.Module, name: str, size: int, *, pretrained: bool, weights: Path | None) -> Any:
     """A vision transformer for images of `size` pixels."""
     resizable = hasattr(sketch, "set_input_size")
     sized = {} if resizable or not name.startswith(_SIZED) else {"img_size": size}

@@ -29,8 +29,17 @@ _HALF = (0.5, 0.5, 0.5)
 _TAILS = ("pooler", "head")  # what they make of the tokens of the whole image is not used
 # Of the machine and library that saved it, or about how it is run: no part of the network.
 _FOREIGN = frozenset(
-    ("architectures", "attn_implementation", "auto_map", "dtype", "id2label", "label2id", "quantization_config")
-    + ("torch_dtype", "transformers_version")
+    {
+        "architectures",
+        "attn_implementation",
+        "auto_map",
+        "dtype",
+        "id2label",
+        "label2id",
+        "quantization_config",
+        "torch_dtype",
+        "transformers_version",
+    }
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -102,7 +103,7 @@ def _backbones() -> dict[str, dict[str, Any]]:
         embedded["note"] = "Its weights are missing: reinstall blemish."
     elif not embedded["usable"]:
         embedded["note"] = "It needs PyTorch: pip install 'blemish[train]'"
-    return {"embedded": embedded, "timm": _timm()}
+    return {"embedded": embedded, "timm": _timm(), "transformers": _transformers()}
 
 
 def _timm() -> dict[str, Any]:
@@ -113,6 +114,17 @@ def _timm() -> dict[str, Any]:
     except Exception as error:  # whatever keeps it from loading is the finding
         return {"usable": False, "note": " ".join(str(error).split())}
     return {"usable": True, "note": "Not tried whether the hub can be reached; train --backbone-weights does without."}
+
+
+def _transformers() -> dict[str, Any]:
+    try:
+        from blemish.backbones.transformers_import import import_transformers
+
+        importlib.import_module("torch")
+        import_transformers()
+    except Exception as error:  # whatever keeps it from loading is the finding
+        return {"usable": False, "note": " ".join(str(error).split())}
+    return {"usable": True, "note": "train --backbone transformers:FOLDER reads a folder that transformers saved."}
 
 
 def _extras() -> dict[str, dict[str, Any]]:
