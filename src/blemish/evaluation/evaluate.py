@@ -107,7 +107,7 @@ class _Evaluation:
         small = None if truth is None else resize_mask(truth, self._inspector.size)
         roi = self._inspector.rois.get(sample.product)
         try:
-            self._builder.add(ImageRecord.of(sample, result), result.anomaly_map, small, roi)
+            self._builder.add(ImageRecord.of(sample, result), result.anomaly_map, small, roi, result)
         except BlemishError as error:
             self._leave_out(sample, error)
             return

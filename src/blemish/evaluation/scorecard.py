@@ -11,11 +11,12 @@ from typing import Any
 
 from blemish.data.sample import Label, Sample
 from blemish.errors import DataError
-from blemish.evaluation.metrics import Rate
+from blemish.evaluation.metrics import Confusion, Rate
+from blemish.evaluation.metrics.classification import NORMAL, true_class
 from blemish.files import replaced
-from blemish.inspection import Inspection
+from blemish.inspection import UNKNOWN_DEFECT, Inspection
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no names of defects; it is still read
 UNNAMED_DEFECT = "unnamed"  # defects without a name, where results are by category
 
 # Metrics that need no threshold (attributes of `ProductScore`) and their column heads.
@@ -29,8 +30,18 @@ RANKING_METRICS = {
     "aupro_30": "AUPRO\n0.3",
     "aupro_05": "AUPRO\n0.05",
 }
+# Metrics of the verdicts at the chosen threshold, and of the product that was found.
+VERDICT_METRICS = ("retrieval_accuracy", "false_alarm_rate", "recall_rate")
+# Metrics of the names that defects got, where the model has learned categories, and their column heads.
+NAMING_METRICS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced\naccuracy",
+    "macro_f1": "macro\nF1",
+    "miou": "mIoU",
+    "unknown_auroc": "unknown\nAUROC",
+}
 # Everything that is averaged over products.
-METRICS = (*RANKING_METRICS, "retrieval_accuracy", "false_alarm_rate", "recall_rate")
+METRICS = (*RANKING_METRICS, *VERDICT_METRICS, *NAMING_METRICS)
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,9 @@ class ImageRecord:
         predicted_product: product whose prompt was chosen; `UNKNOWN_PRODUCT` when it is like none; None when the
             product was given and nothing had to be found.
         similarity: cosine similarity to the chosen prompt, in [-1, 1].
+        category: what it was called: `normal` unless `defective`, else a category or `UNKNOWN_DEFECT`; None when the
+            model has learned no categories of the product that was found.
+        category_confidence: the highest category score, in [0, 1]; None when no category has one.
     """
 
     source: str
@@ -59,6 +73,8 @@ class ImageRecord:
     defective: bool
     predicted_product: str | None
     similarity: float
+    category: str | None = None
+    category_confidence: float | None = None
 
     @classmethod
     def of(cls, sample: Sample, inspection: Inspection, *, product_given: bool = False) -> ImageRecord:
@@ -73,7 +89,25 @@ class ImageRecord:
             defective=bool(inspection.defective),
             predicted_product=None if product_given else inspection.product,
             similarity=float(inspection.similarity),
+            category=_category(inspection),
+            category_confidence=max(map(float, inspection.category_scores.values()), default=None),
         )
+
+    @property
+    def true_class(self) -> str | None:
+        """`normal`, or the category of its defect; None for several kinds of defect and those without a name."""
+        return true_class(self.label == "defective", self.defect)
+
+    @property
+    def predicted_class(self) -> str:
+        """What it was called. A defective image of a product without categories has an unknown defect."""
+        return (self.category or UNKNOWN_DEFECT) if self.defective else NORMAL
+
+
+def _category(inspection: Inspection) -> str | None:
+    if not inspection.categories:
+        return None
+    return (inspection.category or UNKNOWN_DEFECT) if inspection.defective else NORMAL
 
 
 @dataclass(frozen=True)
@@ -90,6 +124,13 @@ class ProductScore:
         requested_rate: false-alarm rate that the user asked for.
         effective_rate: false-alarm rate that the calibration images can promise.
         recall_by_defect: defect category → its caught images; defects without a name stand under `UNNAMED_DEFECT`.
+        accuracy, balanced_accuracy, macro_f1: of the names that images got, over the learned categories and `normal`
+            (see `Confusion`); None, as all that follows, when the model has learned no categories of this product.
+        miou: mean intersection over union of the learned categories and background, pooled over all test pixels with
+            known truth (`Confusion.mean_iou`).
+        unknown_auroc: how well low category scores tell defects of unlearned categories from those of learned ones,
+            among defective images that were called so.
+        confusion: true and predicted names of the images.
     """
 
     product: str
@@ -111,6 +152,12 @@ class ProductScore:
     requested_rate: float | None
     effective_rate: float | None
     recall_by_defect: dict[str, Rate] = field(default_factory=dict)
+    accuracy: float | None = None
+    balanced_accuracy: float | None = None
+    macro_f1: float | None = None
+    miou: float | None = None
+    unknown_auroc: float | None = None
+    confusion: Confusion | None = None
 
     @property
     def false_alarm_rate(self) -> float | None:
@@ -124,7 +171,8 @@ class ProductScore:
     def from_dict(cls, data: Mapping[str, Any]) -> ProductScore:
         rates = {name: Rate(**data[name]) if data[name] else None for name in ("false_alarms", "recall")}
         by_defect = {defect: Rate(**rate) for defect, rate in data["recall_by_defect"].items()}
-        return cls(**{**data, **rates, "recall_by_defect": by_defect})
+        confusion = Confusion.from_dict(data["confusion"]) if data.get("confusion") else None
+        return cls(**{**data, **rates, "recall_by_defect": by_defect, "confusion": confusion})
 
 
 @dataclass(frozen=True)
