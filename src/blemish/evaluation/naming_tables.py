@@ -11,7 +11,7 @@ from blemish.evaluation.terminal import percent, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-_WIDTH = 64
+_WIDTH = 70
 """Room for the names of a confusion matrix's columns; where they need more they are numbered."""
 
 
