@@ -12,7 +12,8 @@ from blemish.data.sample import Sample
 from blemish.errors import BlemishError
 from blemish.evaluation.metrics import Confusion
 from blemish.evaluation.metrics.classification import NORMAL
-from blemish.evaluation.scorecard import NAMING_METRICS, ImageRecord, Scorecard
+from blemish.evaluation.record import ImageRecord
+from blemish.evaluation.scorecard import NAMING_METRICS, Scorecard
 from blemish.evaluation.scorecard_builder import ScorecardBuilder
 from blemish.evaluation.scorecard_tables import scorecard_text
 from blemish.inspection import UNKNOWN_DEFECT, UNKNOWN_PRODUCT, Inspection

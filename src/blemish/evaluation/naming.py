@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from blemish.evaluation.metrics import Confusion, pixel_pairs, unknown_auroc
 from blemish.evaluation.metrics.classification import NORMAL, Pair
-from blemish.evaluation.scorecard import ImageRecord
+from blemish.evaluation.record import ImageRecord
 from blemish.inspection import Inspection
 
 Pixels = Counter[Pair]

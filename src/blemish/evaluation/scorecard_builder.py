@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from blemish.errors import BlemishError
 from blemish.evaluation.metrics import PixelAccumulator, Rate, auroc, average_precision, f1_max
 from blemish.evaluation.naming import Naming, named_pixels
-from blemish.evaluation.scorecard import UNNAMED_DEFECT, ImageRecord, ProductScore, Scorecard
+from blemish.evaluation.record import ImageRecord
+from blemish.evaluation.scorecard import UNNAMED_DEFECT, ProductScore, Scorecard
 from blemish.inspection import Inspection
 
 

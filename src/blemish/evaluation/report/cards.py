@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from blemish.calibration import ProductCalibration
-from blemish.evaluation.report.case import Card, Outline
+from blemish.evaluation.report.case import Card
 from blemish.evaluation.report.markup import counted, number, text
 from blemish.evaluation.report.naming import called
+from blemish.evaluation.report.overlay import Outline
 from blemish.evaluation.report.palette import tone_class
 from blemish.inspection import UNKNOWN_PRODUCT, Region
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from blemish.evaluation.report.overlay import FINDING_COLOUR, Colour, Outline, scaled
 from blemish.inspection import Inspection
 
-# Found by search: any two, and each of them and the colours of findings and ground truth, are at least 0.1 apart in
-# OKLab for people who see all colours (0.16) and for those who lack one kind of cone (simulated as by Machado et al.,
-# 2009). Each has a contrast of 3 with the shadow below it.
+# Found by search. Any two of them, and each of them and the colours of unknown findings and of ground truth, lie at
+# least 0.17 apart in OKLab; for people without long or middle cones 0.1, without short ones 0.08 (simulated as by
+# Machado et al., 2009). Each has a contrast of at least 3 with the shadow below it.
 PALETTE: tuple[Colour, ...] = (
     (0xF0, 0xB4, 0x1E),
     (0x5A, 0x96, 0xFF),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.data.sample import Label
-from blemish.evaluation.scorecard import ImageRecord
+from blemish.evaluation.record import ImageRecord
 from blemish.inspection import UNKNOWN_PRODUCT
 
 
