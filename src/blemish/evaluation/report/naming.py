@@ -111,7 +111,7 @@ def _row(confusion: Confusion, index: int, learned: Sequence[str]) -> str:
         for column, count in zip(confusion.columns, counts, strict=True)
     )
     remark = "" if known else "<small>not learned</small>"
-    return f'<tr><th scope="row">{_head(name, learned)}{remark}</th>{cells}</tr>'
+    return f'<tr><th scope="row" title="{text(name)}">{_head(name, learned)}{remark}</th>{cells}</tr>'
 
 
 def _cell(count: int, total: int, right: bool, spoken: str) -> str:
