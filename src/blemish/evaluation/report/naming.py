@@ -128,4 +128,4 @@ def _head(name: str, learned: Sequence[str]) -> str:
 
 
 def _whole_percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
