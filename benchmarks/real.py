@@ -34,7 +34,8 @@ from blemish.data.dataset import Dataset
 from blemish.data.decode import load_square
 from blemish.data.masks import read_mask, resize_mask
 from blemish.data.sample import Sample
-from blemish.evaluation.scorecard import ImageRecord, ProductScore
+from blemish.evaluation.record import ImageRecord
+from blemish.evaluation.scorecard import ProductScore
 from blemish.evaluation.scorecard_builder import ScorecardBuilder
 from blemish.inspection import Failure
 from blemish.procedural.seeding import generator

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from blemish.config import BackboneConfig
     from blemish.engines.engine import EngineMaps
+    from blemish.inspection import Inspection
     from blemish.inspector import Inspector
 
 # Shared machines are slow at times; what a test measures is not time.
@@ -72,6 +74,35 @@ def fake_inspector() -> Inspector:
         TrainConfig.of("paper", model={"size": SIZE}, seed=3),
         Calibration(products={"bolt": one, "nut": one}),
     )
+
+
+@pytest.fixture
+def with_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes models call large spots `spot`, and smaller ones an unknown defect; of bolts they know no categories."""
+    from blemish.inspection import UNKNOWN_DEFECT
+    from blemish.inspector import Inspector
+
+    judge = Inspector.judge
+
+    def named(*arguments: Any, **options: Any) -> Inspection:
+        found = judge(*arguments, **options)
+        if found.product != "nut":
+            return found
+        large = found.mask.sum() > 100
+        category, scores = (
+            ("spot", {"dent": 0.1, "spot": 0.9}) if large else (UNKNOWN_DEFECT, {"dent": 0.55, "spot": 0.45})
+        )
+        index = np.where(found.mask & large, 1, -1).astype(np.int16)
+        return replace(
+            found,
+            regions=tuple(replace(region, category=category, category_scores=scores) for region in found.regions),
+            category=category if found.defective else None,
+            category_scores=scores if found.defective else {},
+            categories=("dent", "spot"),
+            category_map=index,
+        )
+
+    monkeypatch.setattr(Inspector, "judge", named)
 
 
 @pytest.fixture

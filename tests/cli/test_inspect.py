@@ -110,6 +110,39 @@ def test_exit_codes(
     assert ("unreadable" in result.output) == bool(unreadable)
 
 
+@pytest.mark.usefixtures("with_names")
+def test_names_of_defects(run: Any, model: Path, draw: Draw, tmp_path: Path) -> None:
+    for index in range(2):
+        draw(f"in/{index}.png", "nut", defect=True)
+    draw("in/bolt.png", "bolt", defect=True)
+    with Image.open(draw("in/small.png", "nut")) as image:
+        pixels = np.asarray(image).copy()
+    pixels[10:20, 20:30] = 255
+    Image.fromarray(pixels).save(tmp_path / "in" / "small.png")
+    out = tmp_path / "out"
+
+    result = run("inspect", model, tmp_path / "in", "-o", out)
+
+    assert result.exit_code == 0, result.output
+    table = {line.split()[0]: line.split()[7:] for line in result.output.splitlines() if line[:4] in ("nut ", "bolt")}
+    assert table == {"nut": ["2", "spot,", "1", "unknown", "defect"], "bolt": ["–"]}
+    assert f"defective: {tmp_path / 'in' / '0.png'} (spot 90 %; p = 0.048; 20,10–44,34)" in result.output
+    assert "small.png (unknown defect, most like dent 55 %; p = 0.048; 20,10–30,20)" in result.output
+    assert "bolt.png (p = 0.048; 20,10–44,34)" in result.output
+    region = lines(out)[0]["regions"][0]
+    assert (region["category"], region["category_scores"]["spot"]) == ("spot", 0.9)
+    blue, white = (90, 150, 255), (255, 255, 255)
+    for number, name, colour in ((1, "0", blue), (4, "small", white)):
+        with Image.open(out / "overlays" / f"{number:06d}-in-{name}.png") as picture:
+            assert (np.asarray(picture) == colour).all(axis=2).any(), name
+    assert "Categories found" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_without_categories_there_is_no_column(run: Any, model: Path, draw: Draw, tmp_path: Path) -> None:
+    result = run("inspect", model, draw("a.png", "nut", defect=True), "-o", tmp_path / "out")
+    assert "categories found" not in result.output
+
+
 def test_json_alone_writes_no_folder(
     run: Any, model: Path, draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,33 @@ def test_a_model_that_sees_every_defect(fake_inspector: Inspector, parts: Path, 
     json.dumps(card.to_dict(), allow_nan=False)
 
 
+@pytest.mark.usefixtures("with_names")
+@pytest.mark.parametrize("protocol", ["honest", "paper"])
+def test_names_are_scored(fake_inspector: Inspector, parts: Path, tmp_path: Path, protocol: Any) -> None:
+    card = score(fake_inspector, parts, report=tmp_path / "r.html", protocol=protocol)
+    bolt, nut = card.products
+    assert (nut.accuracy, nut.balanced_accuracy, nut.macro_f1, nut.miou, nut.unknown_auroc) == (1, 1, 1, 1, None)
+    assert (bolt.accuracy, bolt.confusion) == (None, None)
+    assert nut.confusion is not None
+    assert nut.confusion.rows == ("normal", "dent", "spot")
+    spots = [record for record in card.records if record.product == "nut" and record.label == "defective"]
+    assert [(record.category, record.category_confidence) for record in spots] == [("spot", 0.9)] * 2
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "Named rightly" in page
+    assert page.count('<div class="confusion">') == 1
+
+
+@pytest.mark.usefixtures("with_names")
+def test_names_that_are_not_theirs(fake_inspector: Inspector, parts: Path) -> None:
+    (parts / "nut/test/spot").rename(parts / "nut/test/dent")
+    (parts / "nut/ground_truth/spot").rename(parts / "nut/ground_truth/dent")
+    nut = score(fake_inspector, parts).products[1]
+    assert nut.confusion is not None
+    assert nut.confusion.counts == ((2, 0, 0, 0), (0, 0, 2, 0), (0, 0, 0, 0))
+    assert (nut.accuracy, nut.balanced_accuracy) == (0.5, 0.5)
+    assert nut.miou == pytest.approx(1 / 3)  # background, dent that is never found, spot that is not there
+
+
 def test_the_model_is_not_told_the_product(fake_inspector: Inspector, parts: Path, draw: Draw) -> None:
     draw("parts/bolt/test/good/0.png", "nut")
     draw("parts/bolt/test/good/1.png", "stranger")

@@ -14,7 +14,8 @@ import pytest
 from blemish.data.sample import Sample
 from blemish.errors import BlemishError, DataError
 from blemish.evaluation.metrics import Rate, pixel_metrics
-from blemish.evaluation.scorecard import METRICS, ImageRecord, Scorecard
+from blemish.evaluation.record import ImageRecord
+from blemish.evaluation.scorecard import METRICS, Scorecard
 from blemish.evaluation.scorecard_builder import ScorecardBuilder
 from blemish.evaluation.scorecard_tables import scorecard_text
 from blemish.inspection import UNKNOWN_PRODUCT, Inspection

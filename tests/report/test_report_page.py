@@ -18,9 +18,10 @@ from PIL import Image
 from blemish.calibration import Calibration, ProductCalibration
 from blemish.data.sample import Sample
 from blemish.errors import BlemishError
+from blemish.evaluation.record import ImageRecord
 from blemish.evaluation.report import Case, ReportWriter
 from blemish.evaluation.report.writer import MAX_UNREADABLE
-from blemish.evaluation.scorecard import ImageRecord, Scorecard
+from blemish.evaluation.scorecard import Scorecard
 from blemish.evaluation.scorecard_builder import ScorecardBuilder
 from blemish.inspection import UNKNOWN_PRODUCT, Inspection
 from blemish.regions import find_regions

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,13 +15,11 @@ from blemish.cli import options
 from blemish.cli.messages import DEFECTS_FOUND, NOTHING_DONE, SOME_UNREADABLE, quoted
 
 if TYPE_CHECKING:
-    from blemish.calibration import Calibration
     from blemish.cli.outputs import OutputFolder
     from blemish.inspection import Failure, Inspection
     from blemish.inspector import Inspector
 
 DEFAULT_OUTPUT = "inspections"
-_SHOWN = 10
 
 
 def inspect(
@@ -82,6 +78,7 @@ def inspect(
     """
     from blemish.cli.console import counting
     from blemish.cli.inputs import load_inspector, named_images, read_rois
+    from blemish.cli.summary import Summary
 
     started = time.monotonic()
     paths, total = named_images(images)
@@ -92,7 +89,7 @@ def inspect(
         inspector.calibration[product]  # a mistyped name is refused before anything is written
     if output is None and not as_json:
         output = Path(DEFAULT_OUTPUT)
-    summary = _Summary(inspector.calibration)
+    summary = Summary(inspector.calibration)
     results = inspector.inspect_many(paths, product=product, batch=batch)
     try:
         with ExitStack() as stack:
@@ -131,72 +128,3 @@ def _write(result: Inspection | Failure, folder: OutputFolder | None, as_json: b
     line = json_line(result) if folder is None else folder.add(result)
     if as_json:
         print(json.dumps(line), flush=True)
-
-
-class _Summary:
-    """Counts, and the first images that someone should look at."""
-
-    def __init__(self, calibration: Calibration) -> None:
-        self._calibration = calibration
-        self.inspected: Counter[str] = Counter()
-        self.defective: Counter[str] = Counter()
-        self.unreadable = 0
-        self._notable: list[str] = []
-        self._failures: list[str] = []
-
-    def add(self, result: Inspection | Failure) -> None:
-        from blemish.inspection import Failure
-
-        if isinstance(result, Failure):
-            self.unreadable += 1
-            if len(self._failures) < _SHOWN:
-                self._failures.append(result.error.message)
-            return
-        self.inspected[result.product] += 1
-        if result.defective:
-            self.defective[result.product] += 1
-            if len(self._notable) < _SHOWN:
-                where = ", ".join(f"{box[0]},{box[1]}–{box[2]},{box[3]}" for box in _boxes(result))
-                self._notable.append(f"defective: {result.source} (p = {result.p_value:.2g}; {where})")
-
-    def _rates(self, product: str) -> tuple[str, str]:
-        """False-alarm rates requested and promised; the promise is coarser where calibration images are few."""
-        from blemish.calibration import percent
-
-        one = self._calibration.products.get(product)
-        return ("–", "–") if one is None else (percent(one.false_alarm_rate), percent(one.effective_rate))
-
-    def print(self, seconds: float, output: Path | None, *, to_stderr: bool) -> None:
-        from blemish.cli.console import console, duration, plain_table, say
-
-        def tell(text: str, style: str = "") -> None:
-            say(text, style=style, stderr=to_stderr)
-
-        for lines, count, style in (
-            (self._notable, self.defective.total(), ""),
-            (self._failures, self.unreadable, "yellow"),
-        ):
-            for line in lines:
-                tell(line, style)
-            if count > len(lines):
-                tell(f"… and {count - len(lines)} more", style)
-        if not to_stderr and self.inspected:
-            rows = [
-                (name, self.inspected[name], self.defective[name], *self._rates(name))
-                for name in sorted(self.inspected)
-            ]
-            console().print(plain_table(("product", "images", "defective", "false alarms: asked", "kept"), rows))
-        from blemish.inspection import UNKNOWN_PRODUCT
-
-        total, unknown = self.inspected.total(), self.inspected[UNKNOWN_PRODUCT]
-        parts = [f"{total} images inspected in {duration(seconds)}", f"{self.defective.total()} defective"]
-        parts += [f"{unknown} of no known product, without a verdict"] if unknown else []
-        parts += [f"{self.unreadable} unreadable"] if self.unreadable else []
-        tell(", ".join(parts) + ".", "bold")
-        if output is not None:
-            tell(f"Results: {output / 'inspections.jsonl'} and {output / 'report.html'}")
-
-
-def _boxes(result: Inspection, shown: int = 3) -> Iterable[tuple[int, int, int, int]]:
-    boxes: Iterator[tuple[int, int, int, int]] = (region.box for region in result.regions[:shown])
-    return boxes

@@ -16,7 +16,7 @@ from PIL import Image
 from blemish.calibration import Calibration
 from blemish.data.decode import read_image
 from blemish.errors import BlemishError, ImageError
-from blemish.evaluation.report import Case, ReportWriter, colour_range, overlay
+from blemish.evaluation.report import Case, ReportWriter, colour_range, coloured_outlines, overlay
 from blemish.files import writing
 from blemish.inspection import SCHEMA_VERSION, Failure, Inspection
 
@@ -129,7 +129,11 @@ class OutputFolder:
         calibration = self._products.get(inspection.product)
         scale = colour_range(inspection.anomaly_map, calibration.pixel_threshold if calibration else None)
         paths[OVERLAYS] = f"{OVERLAYS}/{name}.png"
-        covered = overlay(picture, inspection.anomaly_map, *scale, mask=inspection.mask)
+        if inspection.categories:
+            outlines = coloured_outlines(inspection, picture.size)
+            covered = overlay(picture, inspection.anomaly_map, *scale, outlines=outlines)
+        else:
+            covered = overlay(picture, inspection.anomaly_map, *scale, mask=inspection.mask)
         covered.save(self._path / paths[OVERLAYS], compress_level=1)
         return paths
 

@@ -19,8 +19,9 @@ from blemish.data.masks import read_mask, resize_mask
 from blemish.data.sample import Sample
 from blemish.errors import BlemishError, DataError, ImageError
 from blemish.evaluation.protocols import PROTOCOLS, ProtocolName
+from blemish.evaluation.record import ImageRecord
 from blemish.evaluation.report import Case, ReportWriter
-from blemish.evaluation.scorecard import ImageRecord, Scorecard
+from blemish.evaluation.scorecard import Scorecard
 from blemish.evaluation.scorecard_builder import ScorecardBuilder
 from blemish.inspection import Failure, Inspection
 from blemish.inspector import Inspector
@@ -107,7 +108,7 @@ class _Evaluation:
         small = None if truth is None else resize_mask(truth, self._inspector.size)
         roi = self._inspector.rois.get(sample.product)
         try:
-            self._builder.add(ImageRecord.of(sample, result), result.anomaly_map, small, roi)
+            self._builder.add(ImageRecord.of(sample, result), result.anomaly_map, small, roi, result)
         except BlemishError as error:
             self._leave_out(sample, error)
             return

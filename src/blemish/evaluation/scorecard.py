@@ -9,13 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from blemish.data.sample import Label, Sample
 from blemish.errors import DataError
-from blemish.evaluation.metrics import Rate
+from blemish.evaluation.metrics import Confusion, Rate
+from blemish.evaluation.record import ImageRecord
 from blemish.files import replaced
-from blemish.inspection import Inspection
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no names of defects; it is still read
 UNNAMED_DEFECT = "unnamed"  # defects without a name, where results are by category
 
 # Metrics that need no threshold (attributes of `ProductScore`) and their column heads.
@@ -29,51 +28,18 @@ RANKING_METRICS = {
     "aupro_30": "AUPRO\n0.3",
     "aupro_05": "AUPRO\n0.05",
 }
+# Metrics of the verdicts at the chosen threshold, and of the product that was found.
+VERDICT_METRICS = ("retrieval_accuracy", "false_alarm_rate", "recall_rate")
+# Metrics of the names that defects got, where the model has learned categories, and their column heads.
+NAMING_METRICS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced\naccuracy",
+    "macro_f1": "macro\nF1",
+    "miou": "mIoU",
+    "unknown_auroc": "unknown\nAUROC",
+}
 # Everything that is averaged over products.
-METRICS = (*RANKING_METRICS, "retrieval_accuracy", "false_alarm_rate", "recall_rate")
-
-
-@dataclass(frozen=True)
-class ImageRecord:
-    """One test image: what is true of it and what the model said.
-
-    Attributes:
-        source: the image file.
-        product: its true product.
-        label: the truth, `normal` or `defective`.
-        defect: name of the defect category; None for normal images and defects without a name.
-        score: image score, finite.
-        p_value: share of normal calibration images that score at least as high, in (0, 1].
-        defective: the verdict. False for an image of an unknown product: no verdict catches nothing.
-        predicted_product: product whose prompt was chosen; `UNKNOWN_PRODUCT` when it is like none; None when the
-            product was given and nothing had to be found.
-        similarity: cosine similarity to the chosen prompt, in [-1, 1].
-    """
-
-    source: str
-    product: str
-    label: Label
-    defect: str | None
-    score: float
-    p_value: float
-    defective: bool
-    predicted_product: str | None
-    similarity: float
-
-    @classmethod
-    def of(cls, sample: Sample, inspection: Inspection, *, product_given: bool = False) -> ImageRecord:
-        """Pair a sample with its inspection; `product_given` when the model was told the product."""
-        return cls(
-            source=str(sample.path),
-            product=sample.product,
-            label=sample.label,
-            defect=sample.defect,
-            score=float(inspection.score),
-            p_value=float(inspection.p_value),
-            defective=bool(inspection.defective),
-            predicted_product=None if product_given else inspection.product,
-            similarity=float(inspection.similarity),
-        )
+METRICS = (*RANKING_METRICS, *VERDICT_METRICS, *NAMING_METRICS)
 
 
 @dataclass(frozen=True)
@@ -90,6 +56,13 @@ class ProductScore:
         requested_rate: false-alarm rate that the user asked for.
         effective_rate: false-alarm rate that the calibration images can promise.
         recall_by_defect: defect category → its caught images; defects without a name stand under `UNNAMED_DEFECT`.
+        accuracy, balanced_accuracy, macro_f1: of the names that images got, over the learned categories and `normal`
+            (see `Confusion`); None, as all that follows, when the model has learned no categories of this product.
+        miou: mean intersection over union of the learned categories and background, pooled over all test pixels with
+            known truth (`Confusion.mean_iou`).
+        unknown_auroc: how well low category scores tell defects of unlearned categories from those of learned ones,
+            among defective images that were called so.
+        confusion: true and predicted names of the images.
     """
 
     product: str
@@ -111,6 +84,12 @@ class ProductScore:
     requested_rate: float | None
     effective_rate: float | None
     recall_by_defect: dict[str, Rate] = field(default_factory=dict)
+    accuracy: float | None = None
+    balanced_accuracy: float | None = None
+    macro_f1: float | None = None
+    miou: float | None = None
+    unknown_auroc: float | None = None
+    confusion: Confusion | None = None
 
     @property
     def false_alarm_rate(self) -> float | None:
@@ -124,7 +103,8 @@ class ProductScore:
     def from_dict(cls, data: Mapping[str, Any]) -> ProductScore:
         rates = {name: Rate(**data[name]) if data[name] else None for name in ("false_alarms", "recall")}
         by_defect = {defect: Rate(**rate) for defect, rate in data["recall_by_defect"].items()}
-        return cls(**{**data, **rates, "recall_by_defect": by_defect})
+        confusion = Confusion.from_dict(data["confusion"]) if data.get("confusion") else None
+        return cls(**{**data, **rates, "recall_by_defect": by_defect, "confusion": confusion})
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,10 @@ from numpy.typing import ArrayLike
 
 from blemish.errors import BlemishError
 from blemish.evaluation.metrics import PixelAccumulator, Rate, auroc, average_precision, f1_max
-from blemish.evaluation.scorecard import UNNAMED_DEFECT, ImageRecord, ProductScore, Scorecard
+from blemish.evaluation.naming import Naming, named_pixels
+from blemish.evaluation.record import ImageRecord
+from blemish.evaluation.scorecard import UNNAMED_DEFECT, ProductScore, Scorecard
+from blemish.inspection import Inspection
 
 
 class ScorecardBuilder:
@@ -30,10 +33,16 @@ class ScorecardBuilder:
         self._rates = dict(rates or {})
         self._records: list[ImageRecord] = []
         self._pixels: dict[str, PixelAccumulator] = defaultdict(PixelAccumulator)
+        self._names: dict[str, Naming] = defaultdict(Naming)
         self._without_mask: Counter[str] = Counter()
 
     def add(
-        self, record: ImageRecord, anomaly_map: ArrayLike, mask: ArrayLike | None, roi: ArrayLike | None = None
+        self,
+        record: ImageRecord,
+        anomaly_map: ArrayLike,
+        mask: ArrayLike | None,
+        roi: ArrayLike | None = None,
+        found: Inspection | None = None,
     ) -> None:
         """Take one image in; nothing is kept of an image that raises, so that the others can go on.
 
@@ -43,19 +52,24 @@ class ScorecardBuilder:
             mask: bool, H×W, the true defect at the map's size. None: no pixel of a normal image is defective;
                 a defective image counts for its score and verdict only.
             roi: bool, H×W; pixels outside are ignored. None: all count.
+            found: the inspection that the record is of; without it defects have no names.
 
         Raises:
-            BlemishError: a value is not finite, or the sizes of map, mask and region of interest differ.
+            BlemishError: a value is not finite, the sizes of maps, mask and region of interest differ, or a category
+                has a name that is none.
         """
         known = mask is not None or record.label == "normal"
         try:
             if not all(map(math.isfinite, (record.score, record.p_value, record.similarity))):
                 raise ValueError("its score, p-value or similarity is not finite")
+            named = None if found is None else named_pixels(record, found, mask, roi)
             if known:
                 self._pixels[record.product].add(anomaly_map, mask, roi)
         except ValueError as error:
             message = f"'{record.source}' cannot be evaluated: {error}."
             raise BlemishError(message, "Check this image, its mask and the model.") from error
+        if found is not None:
+            self._names[record.product].add(record, found, named)
         self._without_mask[record.product] += not known
         self._records.append(record)
 
@@ -98,6 +112,7 @@ class ScorecardBuilder:
             requested_rate=requested,
             effective_rate=effective,
             recall_by_defect=_recall_by_defect(records),
+            **self._names[product].metrics(records),
         )
 
 

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from blemish.calibration import ProductCalibration
-from blemish.evaluation.report.case import Card, Outline
+from blemish.evaluation.report.case import Card
 from blemish.evaluation.report.markup import counted, number, text
+from blemish.evaluation.report.naming import called
+from blemish.evaluation.report.overlay import Outline
+from blemish.evaluation.report.palette import tone_class
 from blemish.inspection import UNKNOWN_PRODUCT, Region
 
 VISIBLE = 6
@@ -17,6 +20,7 @@ VISIBLE = 6
 # Beyond this ratio of width to height two pictures fill a frame of 2:1 better one below the other.
 _WIDE = 2
 _GAP = 4
+_CATEGORY_HEAD = '<th scope="col" class="words">category</th>'
 
 
 def gallery(title: str, hint: str, cards: Sequence[Card], calibration: ProductCalibration | None) -> str:
@@ -36,9 +40,8 @@ def _card(card: Card, calibration: ProductCalibration | None, folded: bool) -> s
     path = PurePath(card.source or f"image {card.serial}")
     folder = f'<span class="soft">{text(path.parent.name)}/</span>' if path.parent.name else ""
     found = card.found_product not in (card.product, UNKNOWN_PRODUCT)
+    category = f' data-category="{text(card.category)}"' if card.category else ""
     facts = [_score(card, calibration)]
-    if card.category:
-        facts.append(f"named <b><bdi>{text(card.category)}</bdi></b>")
     if card.defect:
         facts.append(f"true defect: <b><bdi>{text(card.defect)}</bdi></b>")
     if found:
@@ -47,11 +50,11 @@ def _card(card: Card, calibration: ProductCalibration | None, folded: bool) -> s
         facts.append(f"similarity {number(card.similarity)}")
     return (
         f'<article class="card{" folded" if folded else ""}" data-defect="{text(card.defect or "")}" '
-        f'data-outcome="{text(card.outcome)}">'
+        f'data-outcome="{text(card.outcome)}"{category}>'
         f'<button class="picture" type="button" aria-haspopup="dialog">{_picture(card)}</button>'
         f'<div class="facts"><p class="name" title="{text(card.source)}"><bdi>{folder}{text(path.name)}</bdi></p>'
         f'<p><span class="badge" data-outcome="{text(card.outcome)}">{text(card.outcome)}</span></p>'
-        f"<p>{'<br>'.join(facts)}</p>{_regions(card)}</div></article>"
+        f"{_called(card)}<p>{'<br>'.join(facts)}</p>{_regions(card)}</div></article>"
     )
 
 
@@ -64,25 +67,35 @@ def _score(card: Card, calibration: ProductCalibration | None) -> str:
     return f"{score}, p = {card.p_value:.2g}"
 
 
+def _called(card: Card) -> str:
+    if card.category is None:
+        return ""
+    wrong = ' <span class="badge" data-outcome="wrongly named">wrongly named</span>' if card.misnamed else ""
+    return f"<p>{called(card.category, card.category_scores, card.categories)}{wrong}</p>"
+
+
 def _regions(card: Card) -> str:
     if not card.region_count:
         return ""
-    rows = "".join(map(_region, card.regions))
+    named = any(region.category for region in card.regions)
+    rows = "".join(_region(region, card.categories, named) for region in card.regions)
     hidden = card.region_count - len(card.regions)
     rest = f"<p>… and {counted(hidden, 'smaller region')}</p>" if hidden else ""
     return (
         f"<details><summary>{counted(card.region_count, 'region')}</summary><table>"
         '<thead><tr><th scope="col">left, top</th><th scope="col">size</th><th scope="col">area</th>'
-        f'<th scope="col">score</th></tr></thead><tbody>{rows}</tbody></table>{rest}</details>'
+        f'<th scope="col">score</th>{_CATEGORY_HEAD if named else ""}</tr></thead>'
+        f"<tbody>{rows}</tbody></table>{rest}</details>"
     )
 
 
-def _region(region: Region) -> str:
+def _region(region: Region, categories: Sequence[str], named: bool) -> str:
     left, top, right, bottom = region.box
-    name = f" <bdi>{text(region.category)}</bdi>" if region.category else ""
+    name = called(region.category, region.category_scores, categories) if region.category else "–"
+    column = f'<td class="words">{name}</td>' if named else ""
     return (
         f"<tr><td>{left}, {top}</td><td>{right - left} × {bottom - top}</td><td>{number(region.area)} px²</td>"
-        f"<td>{number(region.score)}{name}</td></tr>"
+        f"<td>{number(region.score)}</td>{column}</tr>"
     )
 
 
@@ -100,7 +113,7 @@ def _picture(card: Card) -> str:
         f'<svg viewBox="0 0 {x + width} {y + height}" role="img" aria-label="{spoken}">{image}'
         f'<svg x="{x}" y="{y}" {fill} viewBox="0 0 {width} {height}"><use href="#{photo}"/>'
         f'<image class="heat" {fill} preserveAspectRatio="none" href="{_data_uri("png", card.heat)}"/>'
-        f"{_outlines('truth', card.truth)}{_outlines('finding', card.findings)}</svg></svg>"
+        f"{_outlines('truth', card.truth)}{_findings(card)}</svg></svg>"
     )
 
 
@@ -108,8 +121,21 @@ def _spoken(card: Card) -> str:
     """What a screen reader says in place of the picture."""
     name = PurePath(card.source).name or f"image {card.serial}"
     truth = f"truly {card.defect or card.label}" if card.label else "truth not known"
-    found = f", {counted(card.region_count, 'region')} found. First the image, then the same with its heat map"
+    name_of = f", called {card.category}" if card.category else ""
+    found = f"{name_of}, {counted(card.region_count, 'region')} found. First the image, then the same with its heat map"
     return f"{name}: {card.outcome}, {truth}{found if card.heat else ''}."
+
+
+def _findings(card: Card) -> str:
+    """The outlines of the regions, those of one colour together; white ones below the others."""
+    tones = sorted(set(card.tones), key=lambda tone: (tone is not None, tone))
+    return "".join(
+        _outlines(
+            " ".join(filter(None, ("finding", tone_class(tone)))),
+            [outline for outline, own in zip(card.findings, card.tones, strict=True) if own == tone],
+        )
+        for tone in tones
+    )
 
 
 def _outlines(style: str, outlines: Sequence[Outline]) -> str:

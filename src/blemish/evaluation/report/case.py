@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish.data.sample import Label, Sample
-from blemish.evaluation.report.overlay import COLOURS, OPACITY, colour_range, shades
-from blemish.inspection import Inspection, Region
+from blemish.evaluation.metrics.classification import NORMAL, true_class
+from blemish.evaluation.report.overlay import COLOURS, OPACITY, Outline, colour_range, scaled, shades
+from blemish.evaluation.report.palette import tone
+from blemish.inspection import UNKNOWN_DEFECT, Inspection, Region
 from blemish.regions import find_regions
 
 Outcome = Literal["missed", "caught", "false alarm", "passed", "defective", "normal", "unknown product"]
 """The verdict against the truth; `defective` and `normal` where the truth is not known."""
-
-Outline = tuple[tuple[float, float], ...]
-"""A polygon as (x, y) pairs, not closed."""
 
 MAX_HEAT_SIDE = 128
 MAX_REGIONS = 20
@@ -73,6 +72,19 @@ class Case:
             return "caught" if self.inspection.defective else "missed"
         return "false alarm" if self.inspection.defective else "passed"
 
+    @property
+    def misnamed(self) -> bool:
+        """Whether a defect was caught but called by another name than its own.
+
+        A defect of a category that the model has not learned is rightly called `UNKNOWN_DEFECT`. Defects of several
+        kinds or without a name have no right name, and neither has a part that was taken for another product.
+        """
+        found, truth = self.inspection, true_class(self.label == "defective", self.defect)
+        if self.outcome != "caught" or truth in (None, NORMAL) or found.product != self.shown_product:
+            return False
+        expected = truth if truth in found.categories else UNKNOWN_DEFECT
+        return bool(found.categories) and (found.category or UNKNOWN_DEFECT) != expected
+
 
 @dataclass(frozen=True)
 class Card:
@@ -85,7 +97,11 @@ class Card:
             map has no meaning.
         size: width, height of the thumbnail.
         original_size: width, height of the original image.
+        categories: names that the model has learned for the product that was found.
+        category_scores: category → score in [0, 1].
+        misnamed: whether it is a caught defect under a wrong name.
         findings: outlines of the regions.
+        tones: their colours, see `palette.tone`.
         truth: outlines of the true defect.
         regions: the highest-scoring regions, in original pixels.
     """
@@ -97,6 +113,9 @@ class Card:
     label: Label | None
     defect: str | None
     category: str | None
+    categories: tuple[str, ...]
+    category_scores: dict[str, float]
+    misnamed: bool
     outcome: Outcome
     score: float
     p_value: float
@@ -106,6 +125,7 @@ class Card:
     size: tuple[int, int]
     original_size: tuple[int, int]
     findings: tuple[Outline, ...]
+    tones: tuple[int | None, ...]
     truth: tuple[Outline, ...]
     regions: tuple[Region, ...]
     region_count: int
@@ -117,7 +137,7 @@ class Card:
         image = case.image() if callable(case.image) else case.image
         scale = side / max(image.size)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        fit = np.array(size) / inspection.size
+        fit = size[0] / inspection.size[0], size[1] / inspection.size[1]
         return cls(
             serial=serial,
             source=inspection.source or "",
@@ -126,6 +146,9 @@ class Card:
             label=case.label,
             defect=case.defect,
             category=inspection.category,
+            categories=inspection.categories,
+            category_scores=inspection.category_scores,
+            misnamed=case.misnamed,
             outcome=case.outcome,
             score=float(inspection.score),
             p_value=float(inspection.p_value),
@@ -134,9 +157,8 @@ class Card:
             heat=_heat_png(inspection.anomaly_map, pixel_threshold) if inspection.known else None,
             size=size,
             original_size=inspection.size,
-            findings=tuple(
-                tuple((float(x), float(y)) for x, y in np.array(r.polygon) * fit) for r in inspection.regions
-            ),
+            findings=tuple(scaled(region.polygon, fit) for region in inspection.regions),
+            tones=tuple(tone(region.category, inspection.categories) for region in inspection.regions),
             truth=_outlines(case.truth, size),
             regions=inspection.regions[:MAX_REGIONS],
             region_count=len(inspection.regions),

@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 from blemish.calibration import ProductCalibration
 from blemish.evaluation.report.case import Card, Case
 
-Choice = Literal["hardest", "clearest", "suspicious", "mixed up", "highest", "unknown"]
+Choice = Literal["misnamed", "hardest", "clearest", "suspicious", "mixed up", "highest", "unknown"]
 
 
 class Place(NamedTuple):
-    """A list of examples: one choice within one product and defect category."""
+    """A list of examples: one choice within one product and defect category (for `highest` the one it was called)."""
 
     product: str
     choice: Choice
@@ -25,8 +25,9 @@ class Gallery:
     """Keeps the best and worst cases already encoded: `examples` of them for every product and defect category, and
     three times as many in lists that are not divided by category.
 
-    With truth: the defects with the lowest and the highest scores, the normal images with the highest, and images
-    whose product was not recognised. Without: the highest scores of each product, and the images of unknown products.
+    With truth: the defects with the lowest and the highest scores, those that were called by a wrong name with the
+    highest confidence, the normal images with the highest scores, and images whose product was not recognised.
+    Without: the highest scores of each product and of each name, and the images of unknown products.
     """
 
     def __init__(self, examples: int, side: int, products: Mapping[str, ProductCalibration]) -> None:
@@ -42,7 +43,8 @@ class Gallery:
         card = None
         for place, rank in _places(case):
             heap = self._heaps[place]
-            room = self._examples if place.choice in ("hardest", "clearest") else 3 * self._examples
+            divided = place.choice in ("hardest", "clearest") or place.defect is not None
+            room = self._examples if divided else 3 * self._examples
             if len(heap) == room and rank <= heap[0][0]:
                 continue
             if card is None:
@@ -76,9 +78,13 @@ def _places(case: Case) -> Iterator[tuple[Place, float]]:
     elif not case.inspection.known:
         yield Place(product, "unknown"), -similarity
     elif case.label == "defective":
+        if case.misnamed:
+            yield Place(product, "misnamed"), max(case.inspection.category_scores.values(), default=0.0)
         yield Place(product, "hardest", case.defect), -score
         yield Place(product, "clearest", case.defect), score
     elif case.label == "normal":
         yield Place(product, "suspicious"), score
     else:
         yield Place(product, "highest"), score
+        if case.inspection.category is not None:
+            yield Place(product, "highest", case.inspection.category), score

@@ -1,8 +1,9 @@
-"""Text and numbers as they stand in the page."""
+"""Text, numbers and the frame of tables as they stand in the page."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from html import escape
 
 from blemish.evaluation.metrics import Rate
@@ -36,3 +37,19 @@ def interval(rate: Rate) -> str:
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """A count with its noun: "1 image", "1,204 images"."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def scrollable(name: str, caption: str, head: str, rows: str, foot: str = "") -> str:
+    """A table that scrolls sideways on narrow screens, by keyboard too."""
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{text(name)}"><table>'
+        f"<thead>{head}</thead><tbody>{rows}</tbody><tfoot>{foot}</tfoot></table></div>"
+        + (f'<p class="caption">{text(caption)}</p>' if caption else "")
+    )
+
+
+def product_head(product: str, anchors: Mapping[str, str]) -> str:
+    """The head of a product's row; `anchors`: product → id of its section."""
+    name = f"<bdi>{text(product)}</bdi>"
+    link = f'<a href="#{anchors[product]}">{name}</a>' if product in anchors else name
+    return f'<th scope="row" title="{text(product)}">{link}</th>'

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from blemish.regions import find_regions
+
+Outline = tuple[tuple[float, float], ...]
+"""A polygon as (x, y) pairs, not closed."""
+Colour = tuple[int, int, int]
+"""Red, green, blue, 0 to 255."""
 
 # Equal steps of lightness from 0.24 to 0.95 in OKLCH, hue from indigo (275°) over crimson (10°) to pale yellow (98°).
 _ANCHORS = (
@@ -67,6 +74,7 @@ def overlay(
     *,
     mask: NDArray[np.bool_] | None = None,
     truth: NDArray[np.bool_] | None = None,
+    outlines: Sequence[tuple[Outline, Colour]] = (),
 ) -> Image.Image:
     """An image under its heat map.
 
@@ -76,6 +84,7 @@ def overlay(
         low, high: map values for the ends of the colour map, see `colour_range`.
         mask: findings, h×w; outlined in white.
         truth: ground truth, h×w at any resolution; outlined in green.
+        outlines: findings in pixels of the image, each in a colour of its own; see `palette.coloured_outlines`.
 
     Returns:
         RGB, of the image's size.
@@ -84,25 +93,31 @@ def overlay(
     heat = Image.fromarray(COLOURS[np.asarray(position)]).convert("RGB")
     opacity = position.point(OPACITY.tolist())
     result = Image.composite(heat, image.convert("RGB"), opacity)
-    return outlined(result, mask=mask, truth=truth)
+    return outlined(result, mask=mask, truth=truth, outlines=outlines)
 
 
 def outlined(
-    image: Image.Image, *, mask: NDArray[np.bool_] | None = None, truth: NDArray[np.bool_] | None = None
+    image: Image.Image,
+    *,
+    mask: NDArray[np.bool_] | None = None,
+    truth: NDArray[np.bool_] | None = None,
+    outlines: Sequence[tuple[Outline, Colour]] = (),
 ) -> Image.Image:
-    """A copy in RGB with the outlines of findings (white) and ground truth (green), legible on any background."""
+    """A copy in RGB with the outlines of ground truth (green) and findings, legible on any background.
+
+    Findings are white where they come as a mask, and in their own colours where they come as `outlines`.
+    """
     result = image.convert("RGB")
     if result is image:
         result = image.copy()
     draw = ImageDraw.Draw(result)
     width = max(1, round(max(result.size) / 200))
-    for outlines, colour in ((truth, TRUTH_COLOUR), (mask, FINDING_COLOUR)):
-        if outlines is None:
-            continue
-        for region in find_regions(outlines.astype(np.float32), outlines, result.size):
-            points = [*region.polygon, *region.polygon[:2]]
-            draw.line(points, fill=_SHADOW, width=3 * width, joint="curve")
-            draw.line(points, fill=colour, width=width, joint="curve")
+    marks = [(outline, TRUTH_COLOUR) for outline in _contours(truth, result.size)]
+    marks += [(outline, FINDING_COLOUR) for outline in _contours(mask, result.size)]
+    for outline, colour in (*marks, *outlines):
+        points = [*outline, *outline[:2]]
+        draw.line(points, fill=_SHADOW, width=3 * width, joint="curve")
+        draw.line(points, fill=colour, width=width, joint="curve")
     return result
 
 
@@ -114,14 +129,27 @@ def panel(
     *,
     mask: NDArray[np.bool_] | None = None,
     truth: NDArray[np.bool_] | None = None,
+    outlines: Sequence[tuple[Outline, Colour]] = (),
     height: int = 320,
 ) -> Image.Image:
     """Image, image under its heat map, and image with outlines, side by side at one height. Arguments as `overlay`."""
     size = (max(1, round(image.width * height / image.height)), height)
     small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    tiles = [small, overlay(small, anomaly_map, low, high), outlined(small, mask=mask, truth=truth)]
+    scale = small.width / image.width, small.height / image.height
+    marks = [(scaled(outline, scale), colour) for outline, colour in outlines]
+    tiles = [small, overlay(small, anomaly_map, low, high), outlined(small, mask=mask, truth=truth, outlines=marks)]
     gap = max(2, height // 40)
     result = Image.new("RGB", (len(tiles) * size[0] + (len(tiles) - 1) * gap, height), "white")
     for i, tile in enumerate(tiles):
         result.paste(tile, (i * (size[0] + gap), 0))
     return result
+
+
+def scaled(outline: Outline, scale: tuple[float, float]) -> Outline:
+    """A polygon stretched in x and in y."""
+    return tuple((x * scale[0], y * scale[1]) for x, y in outline)
+
+
+def _contours(mask: NDArray[np.bool_] | None, size: tuple[int, int]) -> list[Outline]:
+    """Outlines of the parts of a mask in pixels of a picture of `size`; none without a mask."""
+    return [] if mask is None else [part.polygon for part in find_regions(mask.astype(np.float32), mask, size)]

@@ -11,12 +11,11 @@ from importlib.resources import files
 from typing import Any
 
 from blemish.calibration import ProductCalibration
-from blemish.evaluation.report import charts, tables
+from blemish.evaluation.report import charts, controls, naming, palette, tables
 from blemish.evaluation.report.cards import gallery
 from blemish.evaluation.report.case import Card
 from blemish.evaluation.report.gallery import Gallery
 from blemish.evaluation.report.markup import counted, number, text
-from blemish.evaluation.report.overlay import COLOURS
 from blemish.evaluation.report.tally import Tally
 from blemish.evaluation.scorecard import ProductScore, Scorecard
 from blemish.inspection import UNKNOWN_PRODUCT
@@ -35,6 +34,7 @@ class Report:
         tallies: product → its scores and verdicts.
         examples: the cases with pictures.
         calibrations: product → its calibration, where known.
+        categories: product → names that the model has learned, where it has.
         unreadable: the first unreadable files with reasons.
         unreadable_count: how many there were in all.
         details: how the report was made, name → value.
@@ -44,6 +44,7 @@ class Report:
     tallies: Mapping[str, Tally]
     examples: Gallery
     calibrations: Mapping[str, ProductCalibration]
+    categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
     unreadable: Sequence[tuple[str, str]] = ()
     unreadable_count: int = 0
     scorecard: Scorecard | None = None
@@ -60,7 +61,7 @@ class Report:
 
     def render(self) -> Iterator[str]:
         """The page in pieces, to be written one after the other."""
-        style, script = _asset("report.css"), _asset("report.js")
+        style, script = _asset("report.css") + palette.style_sheet(), _asset("report.js")
         policy = (
             f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'"
         )
@@ -75,7 +76,8 @@ class Report:
             f"{self._protocol()}</header><main>"
         )
         yield self._summary()
-        yield self._filters()
+        yield controls.filters([card for name in self.products for card in self._all_cards(name)], self.products)
+        yield controls.heat_legend()
         yield '<div id="products">'
         for product in self.products:
             yield self._product(product)
@@ -97,6 +99,7 @@ class Report:
     def _summary(self) -> str:
         if self.scorecard is not None:
             body = tables.scorecard_tiles(self.scorecard) + tables.scorecard_table(self.scorecard, self.anchors)
+            body += naming.naming_table(self.scorecard, self.anchors)
             return f'<section id="summary"><h2 class="hidden">Summary</h2>{body}</section>'
         unknown = sum(tally.unknown for tally in self.tallies.values())
         images = sum(tally.images for tally in self.tallies.values())
@@ -110,36 +113,6 @@ class Report:
         body = tables.tiles(facts) + tables.count_table(ordered, self.anchors, self.calibrations)
         return f'<section id="summary"><h2 class="hidden">Summary</h2>{body}</section>'
 
-    def _filters(self) -> str:
-        """The bar with filters and switches; the script shows it, as nothing in it works without."""
-        cards = [card for product in self.products for card in self._all_cards(product)]
-        selects = (
-            ("product", "Product", "All products", self.products),
-            ("defect", "Defect", "All defects", sorted({card.defect for card in cards if card.defect})),
-            ("outcome", "Verdict", "All verdicts", sorted({card.outcome for card in cards})),
-        )
-        fields = "".join(
-            f'<label><span class="hidden">{label}</span><select data-filter="{name}">'
-            f'<option value="">{everything}</option>'
-            + "".join(f"<option>{text(value)}</option>" for value in values)
-            + "</select></label>"
-            for name, label, everything, values in selects
-            if len(values) > 1
-        )
-        layers = [("heat", "Heat map"), ("finding", "Findings")]
-        if any(card.truth for card in cards):
-            layers.append(("truth", "Ground truth"))
-        switches = "".join(
-            f'<label class="switch"><input type="checkbox" data-layer="{name}" checked>'
-            f'<span class="key {name}"></span>{label}</label>'
-            for name, label in layers
-        )
-        return (
-            f'<form class="filters" hidden aria-label="Filter">{fields}'
-            f'<fieldset><legend class="hidden">Layers</legend>{switches}</fieldset>'
-            f'<output aria-live="polite"></output><button type="reset">Reset</button></form>{_legend()}'
-        )
-
     def _product(self, product: str) -> str:
         tally, calibration = self.tallies[product], self.calibrations.get(product)
         score = next((s for s in self.scorecard.products if s.product == product), None) if self.scorecard else None
@@ -147,12 +120,13 @@ class Report:
         if calibration is not None:
             lead.append(f"False-alarm rate: {calibration.statement()}.")
         plots = self._charts(tally, calibration, score) if product != UNKNOWN_PRODUCT else []
-        recall = tables.recall_list(score) if score else ""
+        recall = tables.recall_list(score) + naming.confusion_table(product, score.confusion) if score else ""
+        legend = naming.colour_legend(self.categories.get(product, ()))
         figures = "".join(f"<figure>{plot}</figure>" for plot in plots if plot)
         return (
             f'<section class="product" id="{self.anchors[product]}" data-product="{text(product)}">'
             f'<h2><bdi>{text(product)}</bdi></h2><p class="lead">{text(" ".join(lead))}</p>'
-            f'<div class="charts">{figures}{recall}</div>{self._galleries(product, calibration)}</section>'
+            f'<div class="charts">{figures}{recall}</div>{legend}{self._galleries(product, calibration)}</section>'
         )
 
     def _charts(self, tally: Tally, calibration: ProductCalibration | None, score: ProductScore | None) -> list[str]:
@@ -176,22 +150,34 @@ class Report:
         return plots
 
     def _galleries(self, product: str, calibration: ProductCalibration | None) -> str:
-        defects = self.examples.cards(product, "hardest", "clearest")[::-1]
+        misnamed = sorted(self.examples.cards(product, "misnamed"), key=_doubt)
+        shown = {card.serial for card in misnamed}
+        found = self.examples.cards(product, "hardest", "clearest")[::-1]
+        defects = [card for card in found if card.serial not in shown]
         hard = [card for i, card in enumerate(defects) if card.outcome == "missed" or i < len(defects) / 2]
         serials = {card.serial for card in hard}
         clear = [card for card in defects[::-1] if card.serial not in serials]
+        highest = self.examples.cards(product, "highest")
         lists = (
+            ("Wrongly named", "highest confidence first", misnamed),
             ("Hardest defects", "lowest scores first", hard),
             ("Most suspicious normal images", "highest scores first", self.examples.cards(product, "suspicious")),
             ("Clearest defects", "highest scores first", clear),
             ("Product not recognised", "highest scores first", self.examples.cards(product, "mixed up")),
-            ("Highest-scoring images", "", self.examples.cards(product, "highest")),
+            ("Highest-scoring images", "of all and of every name" if any(c.category for c in highest) else "", highest),
             ("Unlike every product of the model", "least similar", self.examples.cards(product, "unknown")),
         )
         return "".join(gallery(title, hint, cards, calibration) for title, hint, cards in lists)
 
     def _all_cards(self, product: str) -> list[Card]:
-        return self.examples.cards(product, "hardest", "clearest", "suspicious", "mixed up", "highest", "unknown")
+        return self.examples.cards(
+            product, "misnamed", "hardest", "clearest", "suspicious", "mixed up", "highest", "unknown"
+        )
+
+
+def _doubt(card: Card) -> tuple[float, int]:
+    """Sorts by falling confidence in the name."""
+    return -max(card.category_scores.values(), default=0.0), card.serial
 
 
 def _counts(tally: Tally) -> str:
@@ -199,20 +185,6 @@ def _counts(tally: Tally) -> str:
     counts = ", ".join(parts) if parts else counted(tally.images, "image")
     flagged = f"{tally.flagged:,} called defective" if tally.flagged or not tally.unknown else "no verdict"
     return f"{counts}; {flagged}."
-
-
-def _legend() -> str:
-    """The colour scale of the heat maps; the threshold lies in its middle."""
-    stops = "".join(
-        f'<stop offset="{i / 8}" stop-color="#{bytes(COLOURS[round(255 * i / 8)]).hex()}"/>' for i in range(9)
-    )
-    return (
-        '<p class="legend"><svg viewBox="0 0 200 12" role="img" aria-label="Colour scale of the heat maps, from indigo '
-        f'over red to yellow"><defs><linearGradient id="scale">{stops}</linearGradient></defs>'
-        '<rect width="200" height="12" rx="3" fill="url(#scale)"/><path class="middle" d="M100 0V12"/></svg>'
-        "<span>Heat maps: violet is within the range of normal images; red and yellow are above the product's "
-        "threshold, the line in the middle of the scale. p is the share of normal images that score as high.</span></p>"
-    )
 
 
 def _share(part: int, whole: int) -> str:

@@ -9,11 +9,12 @@
   const wanted = () => Object.fromEntries(filters.map((filter) => [filter.dataset.filter, filter.value]));
 
   const apply = () => {
-    const { product = "", defect = "", outcome = "" } = wanted();
-    const choosy = defect !== "" || outcome !== "";
+    const { product = "", ...choices } = wanted();
+    const chosen = Object.entries(choices).filter(([, value]) => value !== "");
+    const choosy = chosen.length > 0;
     let shown = 0;
     for (const card of cards) {
-      const fits = (!defect || card.dataset.defect === defect) && (!outcome || card.dataset.outcome === outcome);
+      const fits = chosen.every(([name, value]) => card.dataset[name] === value);
       const here = !product || card.closest(".product").dataset.product === product;
       card.hidden = !fits;
       shown += fits && here;

@@ -9,7 +9,8 @@ from typing import Any
 
 from blemish.calibration import ProductCalibration
 from blemish.evaluation.metrics import Rate
-from blemish.evaluation.report.markup import counted, interval, number, percent, text
+from blemish.evaluation.report.markup import counted, interval, number, percent, product_head, scrollable, text
+from blemish.evaluation.report.naming import found_list, naming_tile
 from blemish.evaluation.report.tally import Tally
 from blemish.evaluation.scorecard import RANKING_METRICS, ProductScore, Scorecard
 from blemish.inspection import UNKNOWN_PRODUCT
@@ -44,7 +45,7 @@ def scorecard_tiles(card: Scorecard) -> str:
     for metric, name in {"i_auroc": "Image AUROC", "p_ap": "Pixel AP", "aupro_30": "AUPRO"}.items():
         if (mean := card.mean(metric)) is not None:
             facts.append((name, f"{percent(mean)} %", remark))
-    return tiles(facts)
+    return tiles([*facts, *naming_tile(card)])
 
 
 def scorecard_table(card: Scorecard, anchors: Mapping[str, str]) -> str:
@@ -61,7 +62,7 @@ def scorecard_table(card: Scorecard, anchors: Mapping[str, str]) -> str:
         f'<tr><th scope="row">Mean</th><td></td>{means}{_error_cells(card.false_alarms, card.recall)}'
         f"<td>{percent(card.mean('retrieval_accuracy'))}</td><td></td></tr>"
     )
-    return _scrollable(
+    return scrollable(
         "Metrics by product",
         "Metrics in percent, counts with 95 % Clopper-Pearson intervals. The last row has means over products, and "
         "counts over all images.",
@@ -81,7 +82,7 @@ def _score_row(score: ProductScore, anchors: Mapping[str, str]) -> str:
     if score.requested_rate is not None and score.effective_rate is not None:
         rates = f"{_short_percent(score.requested_rate)} → {_short_percent(score.effective_rate)}"
     return (
-        f'<tr data-product="{text(score.product)}">{_product_head(score.product, anchors)}'
+        f'<tr data-product="{text(score.product)}">{product_head(score.product, anchors)}'
         f"<td>{score.normals:,} + {score.defectives:,}</td>{metrics}{_error_cells(score.false_alarms, score.recall)}"
         f"<td>{percent(score.retrieval_accuracy)}</td><td>{rates}</td></tr>"
     )
@@ -98,8 +99,9 @@ def _error_cells(false_alarms: Rate | None, recall: Rate | None) -> str:
 def count_table(
     tallies: Mapping[str, Tally], anchors: Mapping[str, str], calibrations: Mapping[str, ProductCalibration]
 ) -> str:
-    """How many images of every product were called defective."""
+    """How many images of every product were called defective, and by which names where there are any."""
     rows = ""
+    named = any(tally.named for tally in tallies.values())
     for product, tally in tallies.items():
         if product == UNKNOWN_PRODUCT:
             verdicts = (
@@ -114,12 +116,16 @@ def count_table(
                 f"<td>{tally.flagged:,}</td><td>{percent(tally.flagged / tally.images)} %</td><td>{threshold}</td>"
                 f'<td class="words">{text(statement)}</td>'
             )
-        head = _product_head(product, anchors)
+        if named:
+            verdicts += f'<td class="words found">{found_list(tally.named)}</td>'
+        head = product_head(product, anchors)
         rows += f'<tr data-product="{text(product)}">{head}<td>{tally.images:,}</td>{verdicts}</tr>'
     heads = ("Product", "Images", "Defective", "Share", "Threshold")
     columns = "".join(f'<th scope="col">{name}</th>' for name in heads)
     columns += '<th scope="col" class="words">False-alarm rate</th>'
-    return _scrollable("Verdicts by product", "", f"<tr>{columns}</tr>", rows)
+    if named:
+        columns += '<th scope="col" class="words found">Categories found</th>'
+    return scrollable("Verdicts by product", "", f"<tr>{columns}</tr>", rows)
 
 
 def recall_list(score: ProductScore) -> str:
@@ -153,25 +159,10 @@ def unreadable_table(files: Sequence[tuple[str, str]], total: int) -> str:
         for source, reason in files
     )
     more = f'<p class="soft">… and {counted(total - len(files), "other")}.</p>' if total > len(files) else ""
-    table = _scrollable(
+    table = scrollable(
         "Unreadable files", "", '<tr><th scope="col">File</th><th scope="col" class="words">Reason</th></tr>', rows
     )
     return f'<section id="unreadable"><h2>{counted(total, "unreadable file")}</h2>{table}{more}</section>'
-
-
-def _scrollable(name: str, caption: str, head: str, rows: str, foot: str = "") -> str:
-    """A table that scrolls sideways on narrow screens, by keyboard too."""
-    return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{text(name)}"><table>'
-        f"<thead>{head}</thead><tbody>{rows}</tbody><tfoot>{foot}</tfoot></table></div>"
-        + (f'<p class="caption">{text(caption)}</p>' if caption else "")
-    )
-
-
-def _product_head(product: str, anchors: Mapping[str, str]) -> str:
-    name = f"<bdi>{text(product)}</bdi>"
-    link = f'<a href="#{anchors[product]}">{name}</a>' if product in anchors else name
-    return f'<th scope="row" title="{text(product)}">{link}</th>'
 
 
 def _bar(rate: Rate) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.data.sample import Label
-from blemish.evaluation.scorecard import ImageRecord
+from blemish.evaluation.record import ImageRecord
 from blemish.inspection import UNKNOWN_PRODUCT
 
 
@@ -35,13 +36,16 @@ class Scores:
 
 @dataclass
 class Tally:
-    """One product's images by label, None where the truth is not known."""
+    """One product's images by label, None where the truth is not known, and its defective images by name."""
 
     by_label: dict[Label | None, Scores] = field(default_factory=dict)
+    named: Counter[str] = field(default_factory=Counter)
     unknown: int = 0
 
-    def add(self, label: Label | None, score: float, defective: bool, known: bool) -> None:
+    def add(self, label: Label | None, score: float, defective: bool, known: bool, category: str | None = None) -> None:
         """Count one image; `known` is false when it is like none of the model's products."""
+        if defective and category is not None:
+            self.named[category] += 1
         self.by_label.setdefault(label, Scores()).add(score, defective)
         self.unknown += not known
 
@@ -62,5 +66,7 @@ def tallies_of(records: Iterable[ImageRecord]) -> dict[str, Tally]:
     tallies: dict[str, Tally] = {}
     for record in records:
         known = record.predicted_product != UNKNOWN_PRODUCT
-        tallies.setdefault(record.product, Tally()).add(record.label, record.score, record.defective, known)
+        tallies.setdefault(record.product, Tally()).add(
+            record.label, record.score, record.defective, known, record.category
+        )
     return tallies

@@ -50,6 +50,7 @@ class ReportWriter:
         self._calibrations = calibration.products if calibration else {}
         self._gallery = Gallery(examples, picture_size, self._calibrations)
         self._tallies: dict[str, Tally] = {}
+        self._categories: dict[str, tuple[str, ...]] = {}
         self._unreadable: list[tuple[str, str]] = []
         self._unreadable_count = 0
         self._details = dict(details or {})
@@ -58,7 +59,9 @@ class ReportWriter:
         """Take one image in."""
         inspection = case.inspection
         tally = self._tallies.setdefault(case.shown_product, Tally())
-        tally.add(case.label, inspection.score, inspection.defective, inspection.known)
+        tally.add(case.label, inspection.score, inspection.defective, inspection.known, inspection.category)
+        if inspection.product == case.shown_product and inspection.categories:
+            self._categories[inspection.product] = inspection.categories
         self._gallery.offer(case)
 
     def add_unreadable(self, source: str, reason: str) -> None:
@@ -80,6 +83,7 @@ class ReportWriter:
             tallies=tallies_of(scorecard.records) if scorecard else self._tallies,
             examples=self._gallery,
             calibrations=self._calibrations,
+            categories=self._categories,
             unreadable=self._unreadable,
             unreadable_count=self._unreadable_count,
             scorecard=scorecard,
