@@ -45,7 +45,7 @@ _ROWS: tuple[tuple[str, Likeness], ...] = (
         Likeness("misprint", ("line-medium", "polygon-small", "brush-small", "brush-medium", "hollow-circular-small")),
     ),
     (
-        "fray|rough|fuzz|grind|grinding|texture|worn|wear|thread|fabric|pil+ing|grain|knot",
+        "fray|rough|fuzz|grind|grinding|texture|worn|wear|fabric|grain|knot",
         Likeness("texture", ("polygon-large", "ellipse-circular-large", "ellipse-circular-medium")),
     ),
     (
