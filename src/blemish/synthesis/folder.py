@@ -60,7 +60,7 @@ class SyntheticFolder:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def __contains__(self, key: Key) -> bool:
+    def __contains__(self, key: object) -> bool:
         return key in self._keys
 
     def add(self, item: Synthetic, number: int) -> Path:

@@ -156,5 +156,7 @@ def _small(image: Pixels) -> Field:
     """The image blurred and scaled to at most 192 px a side: float32."""
     picture = Image.fromarray(image).convert("RGB")
     side = min(_SIDE, max(picture.size))
-    small = picture.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0).filter(ImageFilter.GaussianBlur(1))
+    small = picture.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0).filter(
+        ImageFilter.GaussianBlur(1)
+    )
     return np.asarray(small, dtype=np.float32)

@@ -60,4 +60,4 @@ def sheet(rows: Sequence[Row], *, title: str, note: str = "", cell: int = 128, c
 
 
 def _height(picture: NDArray[np.uint8], cell: int) -> int:
-    return round(picture.shape[0] * cell / picture.shape[1])
+    return int(round(picture.shape[0] * cell / picture.shape[1]))

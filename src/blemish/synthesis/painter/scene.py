@@ -51,7 +51,7 @@ class Scene:
 
     @property
     def size(self) -> int:
-        return self.mask.shape[0]
+        return int(self.mask.shape[0])
 
     @property
     def scale(self) -> float:
@@ -89,7 +89,7 @@ class Scene:
     def grain(self) -> Colours:
         """The fine texture of the picture: what a blur takes away."""
         deviation = (4 * self.scale, 4 * self.scale, 0)
-        return self.picture - gaussian_filter(self.picture, deviation, mode="nearest")
+        return np.asarray(self.picture - gaussian_filter(self.picture, deviation, mode="nearest"), dtype=np.float32)
 
     @cached_property
     def two_tones(self) -> tuple[Colours, Colours] | None:
@@ -131,7 +131,7 @@ class Scene:
         return np.asarray(turned)[start : start + self.size, start : start + self.size]
 
 
-def step(values: Field) -> Field:
+def step(values: NDArray[np.floating]) -> Field:
     """Smooth step from 0 at 0 to 1 at 1."""
     clipped = np.clip(values, 0, 1)
     return np.asarray(clipped * clipped * (3 - 2 * clipped), dtype=np.float32)

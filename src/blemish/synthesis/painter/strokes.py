@@ -17,8 +17,9 @@ def dark_stroke(scene: Scene, strength: float, rng: np.random.Generator) -> Laye
     if scene.half_width > _BROAD * scene.scale:
         line = _network(scene, rng)
     else:
-        line = step((scene.depth / scene.half_width - 0.45 * jagged) * 2.5)
-        line = np.maximum(line, 0.15 * scene.mask)
+        broken = step(1.8 * scene.noise(rng, 60))
+        line = step((scene.depth / scene.half_width - 0.75 * scene.noise(rng, 9) * (1.3 - 0.6 * broken)) * 2.5)
+        line = np.maximum(line * (0.6 + 0.4 * broken), 0.12 * scene.mask)
     dark = np.clip(rng.uniform(0.5, 0.8) * strength * (0.75 + 0.5 * jagged), 0, 0.96)
     floor = np.minimum(scene.picture, scene.surroundings) * (1 - dark)[:, :, None]
     lip = np.clip(scene.slope(rng.uniform(0, 2 * math.pi)), 0, 1) * (1 - line)

@@ -10,7 +10,14 @@ from scipy.ndimage import gaussian_filter
 from blemish.synthesis.painter.scene import Layer, Scene, step
 
 # What light a stain lets through, per channel: dirt, rust, oil, ink, moss; the same for all channels is soot.
-_TINTS = ((0.6, 0.5, 0.38), (0.75, 0.45, 0.28), (0.7, 0.65, 0.45), (0.5, 0.55, 0.7), (0.55, 0.65, 0.45), (0.5, 0.5, 0.5))
+_TINTS = (
+    (0.6, 0.5, 0.38),
+    (0.75, 0.45, 0.28),
+    (0.7, 0.65, 0.45),
+    (0.5, 0.55, 0.7),
+    (0.55, 0.65, 0.45),
+    (0.5, 0.5, 0.5),
+)
 
 
 def stain(scene: Scene, strength: float, rng: np.random.Generator) -> Layer:

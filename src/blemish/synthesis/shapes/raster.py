@@ -37,7 +37,7 @@ def box(size: int, centre: tuple[float, float], sides: tuple[float, float], angl
     """A filled rectangle, its sides in pixels (along u, along v), at least one pixel each."""
     u, v = axes(size, centre, angle)
     across, along = (max(side, 1.0) / 2 for side in sides)
-    return _inside(across - np.abs(u)) * _inside(along - np.abs(v))
+    return np.asarray(_inside(across - np.abs(u)) * _inside(along - np.abs(v)))
 
 
 def ellipse(size: int, centre: tuple[float, float], radii: tuple[float, float], angle: float) -> Field:
@@ -92,9 +92,9 @@ def closed(mask: Mask, size: int) -> Mask:
     return np.asarray(shrunk > 0) | mask
 
 
-def _inside(distance: Field) -> Field:
+def _inside(distance: NDArray[np.floating]) -> Field:
     """Coverage of a pixel at a distance (pixels, positive inside) from an edge."""
-    return np.clip(distance + np.float32(0.5), 0, 1)
+    return np.asarray(np.clip(distance + 0.5, 0, 1), dtype=np.float32)
 
 
 def _coverage(canvas: Image.Image) -> Field:
