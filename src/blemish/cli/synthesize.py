@@ -89,11 +89,15 @@ def synthesize(
     made = make(
         dataset, known, count=count, size=size, seed=seed, foreground=foreground.value, mode="painter", done=folder
     )
-    with counting("Painting", len(tasks)) as progress:
-        progress(sum(task.key in folder for task in tasks))
-        for number, (task, item) in enumerate(made, start=1):
-            folder.add(item, task.number)
-            progress(before + number)
+    waiting = sum(task.key not in folder for task in tasks)
+    try:
+        with counting("Painting", waiting) as progress:
+            for number, (task, item) in enumerate(made, start=1):
+                folder.add(item, task.number)
+                progress(number)
+    except KeyboardInterrupt:
+        say(f"\n{len(folder)} images lie in {output}: continue with --resume.", stderr=True)
+        raise
     _report(output, [task.key for task in tasks])
     say(f"{len(folder) - before} images in {duration(time.monotonic() - started)}: {output}", style="bold")
     say(f"Look at {quoted(output / SHEET)}; the manifest says how each was made.")

@@ -33,6 +33,7 @@ _APART = (5.0, 14.0)  # a pixel is not background when it is off by so many nois
 _CONTRAST = 28.0  # least median difference, in levels, of a product from its background
 _GROUND = 0.15  # least share of the image that the background takes
 _PART = 0.05  # pieces smaller than this share of the largest are dropped
+_EDGE = 0.03  # greatest share of the image's outermost pixels that the product takes: it lies in the frame
 _ONE = 0.6  # least share of the product that is one piece: a product is a thing, not a pattern
 _THRESHOLDS = 12  # of which the one with the sharpest outline is taken
 
@@ -48,7 +49,8 @@ def auto_foreground(image: Pixels) -> Mask:
     A smooth surface (quadratic in x and y, per channel) is fitted to the border of the image and extended inwards; the
     product is what differs from it, holes filled, without small pieces; by how much it has to differ is chosen so that
     the outline is sharpest, which leaves shadows out. The whole image counts when the border is not plain, and when
-    what differs is less than 5 % of the image, hardly differs, is scattered, or leaves hardly any background.
+    what differs is less than 5 % of the image, hardly differs, is scattered, runs out of the frame, or leaves hardly
+    any background.
 
     Args:
         image: uint8 S×S×3.
@@ -84,18 +86,20 @@ def _product(pixels: Field) -> Mask | None:
         return None
     difference = np.abs(pixels - ground).max(axis=2)
     least = max(_APART[0] * noise, _APART[1])
-    product = _parts(difference > least)
-    if not _stands_out(product, difference):
+    other = difference[difference > least]
+    if not len(other):
         return None
-    most = 0.6 * float(np.percentile(difference[product], 90))
-    candidates = [_parts(difference > threshold) for threshold in np.linspace(least, max(most, least), _THRESHOLDS)]
-    sharpest = max((one for one in candidates if _stands_out(one, difference)), key=_Sharpness(difference))
-    return sharpest
+    most = max(0.6 * float(np.percentile(other, 90)), least)
+    candidates = (_parts(difference > threshold) for threshold in np.linspace(least, most, _THRESHOLDS))
+    return max((one for one in candidates if _stands_out(one, difference)), key=_Sharpness(difference), default=None)
 
 
 def _stands_out(product: Mask, difference: Field) -> bool:
-    """Whether this is a thing before a background: neither too small nor too large, one piece, and clearly other."""
+    """Whether this is a thing before a background: of middling size, clearly other, within the frame, in one piece."""
     if not SMALLEST <= product.mean() <= 1 - _GROUND or np.median(difference[product]) < _CONTRAST:
+        return False
+    edge = np.concatenate([product[0], product[-1], product[:, 0], product[:, -1]])
+    if edge.mean() > _EDGE:
         return False
     areas = np.bincount(label(product)[0].ravel())[1:]
     return bool(areas.max() >= _ONE * areas.sum())

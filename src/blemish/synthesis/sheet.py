@@ -60,4 +60,5 @@ def sheet(rows: Sequence[Row], *, title: str, note: str = "", cell: int = 128, c
 
 
 def _height(picture: NDArray[np.uint8], cell: int) -> int:
-    return int(round(picture.shape[0] * cell / picture.shape[1]))
+    height, width = (int(side) for side in picture.shape[:2])
+    return round(height * cell / width)

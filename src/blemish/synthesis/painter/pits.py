@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from blemish.synthesis.painter.scene import Colours, Layer, Scene, step
 
@@ -54,7 +55,9 @@ def _background(scene: Scene, rng: np.random.Generator) -> Colours:
     behind = ~(scene.product | (scene.soft > 0))
     if not behind.any():
         return scene.surroundings
-    grain = scene.grain[behind]
+    # close to the product the fine texture is that of its outline
+    plain = behind & (distance_transform_edt(behind) > 12 * scene.scale)
+    grain = scene.grain[plain if plain.any() else behind]
     pick = rng.integers(len(grain), size=scene.mask.shape)
     return np.asarray(np.clip(scene.filled_from(behind) + grain[pick], 0, 255))
 
