@@ -146,7 +146,7 @@ def file_name(name: str) -> str:
     """A product's or category's name as a folder is called: letters, digits, `_`, `-` and `.` stay; a checksum tells
     names apart that others of its letters were taken from."""
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._")[:60]
-    return plain if plain == name else f"{plain or 'name'}-{crc32(name.encode('utf-8', 'surrogatepass')):08x}"
+    return plain if plain and plain == name else f"{plain or 'name'}-{crc32(name.encode('utf-8', 'surrogatepass')):08x}"
 
 
 def _save(image: Image.Image, path: Path) -> None:

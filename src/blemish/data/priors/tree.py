@@ -66,9 +66,7 @@ class Branch:
         """One text, or a list of them; nothing where nothing was written."""
         if self.empty:
             return ()
-        if isinstance(self.node, yaml.SequenceNode):
-            return tuple(Branch(self.file, one, self.name).text() for one in self.node.value)
-        return (self.text(),)
+        return tuple(one.text() for one in self._entries())
 
     def text(self) -> str:
         """One text that is not blank; numbers and words such as `no` count as written."""
@@ -88,10 +86,16 @@ class Branch:
     def one_of(self, known: Iterable[str], what: str) -> tuple[str, ...]:
         """Texts that must be known names."""
         names = tuple(known)
-        for text in (found := self.texts()):
-            if text not in names:
-                raise self.error(f"{what} '{text}' is not known", suggestion(text, names))
-        return found
+        for one in () if self.empty else self._entries():
+            if (text := one.text()) not in names:
+                raise one.error(f"{what} '{text}' is not known", suggestion(text, names))
+        return self.texts()
+
+    def _entries(self) -> tuple[Branch, ...]:
+        """The entries of a list, or the value itself."""
+        if isinstance(self.node, yaml.SequenceNode):
+            return tuple(Branch(self.file, one, self.name) for one in self.node.value)
+        return (self,)
 
     @property
     def _subject(self) -> str:

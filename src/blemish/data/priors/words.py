@@ -46,16 +46,16 @@ _ROWS: tuple[tuple[str, Likeness], ...] = (
     ),
     (
         "fray|rough|fuzz|grind|grinding|texture|worn|wear|fabric|grain|knot",
-        Likeness("texture", ("polygon-large", "ellipse-circular-large", "ellipse-circular-medium")),
-    ),
-    (
-        "uneven|shad(e|ing)|bright|dark|tone|illuminat|faded|fading|fade|pale|over-?expos|under-?expos",
-        Likeness("tone", ("rectangle-large", "perlin-large", "ellipse-circular-large")),
+        Likeness("texture", ("polygon-large", "ellipse-circular-large", "ellipse-eccentric-large", "perlin-large")),
     ),
     (
         "stain|dirt|oil|contaminat|spot|smudg|smear|discolo|colou?r|rust|corro|liquid|glue|greas|dust|mould|mold|burn|"
         "residu|water|foreign|metal|soil|spill|blot",
         Likeness("stain", ("perlin-large", "polygon-large", "polygon-medium", "ellipse-circular-medium")),
+    ),
+    (
+        "uneven|shad(e|ing)|bright|dark|tone|illuminat|faded|fading|fade|pale|over-?expos|under-?expos",
+        Likeness("tone", ("rectangle-large", "perlin-large", "ellipse-circular-large")),
     ),
 )
 _PATTERNS = [(re.compile(rf"\b(?:{words})", re.IGNORECASE), likeness) for words, likeness in _ROWS]
