@@ -97,11 +97,12 @@ def test_a_missing_part_shows_the_background(blot: NDArray[np.bool_]) -> None:
     assert without[inner].mean() < 150, "without a background it is a shaded hollow"
 
 
-def test_a_missing_part_of_two_tones_has_the_other_one(blot: NDArray[np.bool_]) -> None:
+@pytest.mark.parametrize("appearance", ["missing", "hole", "misprint"])
+def test_two_tones_stay_two(blot: NDArray[np.bool_], appearance: str) -> None:
     image = image_of("black")
     image[:, 50:] = 255
     mask = blot & (image[:, :, 0] == 0)
-    painted = paint(image, mask, "missing", generator(0, "gone"))
+    painted = paint(image, mask, appearance, generator(0, "gone"))
     assert painted[distance_transform_edt(mask) > 3].min() == 255
 
 

@@ -11,7 +11,12 @@ from blemish.synthesis.painter.scene import Colours, Layer, Scene, step
 
 
 def hole(scene: Scene, strength: float, rng: np.random.Generator) -> Layer:
-    """A dark pit: its wall lit on the side away from the lamp, dark below it, darkest in the middle."""
+    """A dark pit: its wall lit on the side away from the lamp, dark below it, darkest in the middle.
+
+    In a picture of two tones it is a spot of the other one.
+    """
+    if (flat := scene.other_tone()) is not None:
+        return flat
     light = rng.uniform(0, 2 * math.pi)
     ragged = scene.depth / scene.half_width + 0.35 * (scene.noise(rng, 12) - 0.5)
     pit = step(ragged * 2.4)
@@ -33,10 +38,8 @@ def missing(scene: Scene, strength: float, rng: np.random.Generator) -> Layer:
     """
     if scene.product is not None and not (scene.product | scene.mask).all():
         return Layer(_background(scene, rng), np.where(scene.mask, scene.soft, scene.soft * 0.8))
-    if scene.two_tones is not None:
-        here = scene.picture[scene.mask].mean(axis=0)
-        other = max(scene.two_tones, key=lambda tone: float(np.abs(tone - here).max()))
-        return Layer(np.broadcast_to(other, scene.picture.shape), scene.soft)
+    if (flat := scene.other_tone()) is not None:
+        return flat
     light = rng.uniform(0, 2 * math.pi)
     rough = scene.noise(rng, 60) - 0.5
     down, across = np.gradient(rough)

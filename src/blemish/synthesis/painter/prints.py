@@ -31,7 +31,12 @@ def displacement(scene: Scene, strength: float, rng: np.random.Generator) -> Lay
 
 
 def misprint(scene: Scene, strength: float, rng: np.random.Generator) -> Layer:
-    """Ink in the mask, of the picture's own palette or of another colour; or a tinted ghost of the print nearby."""
+    """Ink in the mask, of the picture's own palette or of another colour; or a tinted ghost of the print nearby.
+
+    In a picture of two tones it is ink of the other one.
+    """
+    if (flat := scene.other_tone()) is not None:
+        return flat
     kind = rng.random()
     here = scene.picture[scene.mask].mean(axis=0)
     if kind < 0.75:

@@ -99,6 +99,14 @@ class Scene:
         distinct = float((light - dark).max()) > 60
         return (dark, light) if distinct and float((off < 12).mean()) > 0.93 else None
 
+    def other_tone(self) -> Layer | None:
+        """In a picture of two tones, paint of the one that the mask has less of; None for other pictures."""
+        if self.two_tones is None:
+            return None
+        here = self.picture[self.mask].mean(axis=0)
+        other = max(self.two_tones, key=lambda tone: float(np.abs(tone - here).max()))
+        return Layer(np.broadcast_to(other, self.picture.shape), self.soft)
+
     def filled_from(self, known: Mask) -> Colours:
         """The picture in which every pixel has the colour of the nearest known ones, blurred."""
         source = self.picture
