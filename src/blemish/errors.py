@@ -41,6 +41,10 @@ class TrainingError(BlemishError):
     """Training cannot go on: loss not finite, disk full, checkpoint of another run."""
 
 
+class SynthesisError(BlemishError):
+    """A synthetic defect cannot be made: a shape that does not fit, no normal image to start from."""
+
+
 class MissingExtraError(BlemishError):
     """An optional dependency is not installed."""
 

@@ -14,7 +14,7 @@ from blemish.cli.messages import quoted
 from blemish.errors import BlemishError, DataError
 
 pytestmark = pytest.mark.core
-VERBS = ("demo", "check", "train", "evaluate", "inspect", "calibrate", "doctor")
+VERBS = ("demo", "check", "train", "init-defects", "synthesize", "evaluate", "inspect", "calibrate", "doctor")
 
 
 def python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -14,11 +14,18 @@ from blemish.cli.check import check
 from blemish.cli.demo import demo
 from blemish.cli.doctor import doctor
 from blemish.cli.evaluate import evaluate
+from blemish.cli.init_defects import init_defects
 from blemish.cli.inspect import inspect
 from blemish.cli.messages import INTERNAL_ERROR, Verbs, print_internal_error
+from blemish.cli.synthesize import synthesize
 from blemish.cli.train import train
 
-_START, _WORK, _HELP = "First steps", "From normal images to verdicts", "When something is wrong"
+_START, _WORK, _DEFECTS, _HELP = (
+    "First steps",
+    "From normal images to verdicts",
+    "Defects with names",
+    "When something is wrong",
+)
 
 app = typer.Typer(
     name="blemish",
@@ -31,6 +38,8 @@ app = typer.Typer(
 app.command(rich_help_panel=_START)(demo)
 app.command(rich_help_panel=_START)(check)
 app.command(rich_help_panel=_WORK)(train)
+app.command("init-defects", rich_help_panel=_DEFECTS)(init_defects)
+app.command(rich_help_panel=_DEFECTS)(synthesize)
 app.command(rich_help_panel=_WORK)(evaluate)
 app.command(rich_help_panel=_WORK)(inspect)
 app.command(rich_help_panel=_WORK)(calibrate)
