@@ -85,7 +85,9 @@ class Dataset:
                 samples += own
             else:
                 samples += assign_splits(listing.samples, split, seed)
-        layouts = tuple(Recognised(listing.root, listing.layout, listing.products, listing.has_split) for listing in listings)
+        layouts = tuple(
+            Recognised(listing.root, listing.layout, listing.products, listing.has_split) for listing in listings
+        )
         return cls(_sorted(samples), layouts, tuple(problems))
 
     @classmethod
