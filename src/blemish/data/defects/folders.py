@@ -6,10 +6,12 @@ from pathlib import Path
 
 from blemish.data.defects.draft import Draft
 from blemish.data.defects.example import Marking
+from blemish.data.defects.places import HELD_OUT
 from blemish.data.files import folders_in, images_in
 from blemish.data.layouts.listing import DEFECTIVE_NAMES, MASK_NAMES, NORMAL_NAMES, MaskFolder
 
 _SUFFIX = "_mask"
+_NO_PRODUCT = frozenset({"train", "images"})  # what a folder of categories may be called without being a product
 
 
 def read_folders(root: Path, draft: Draft) -> bool:
@@ -24,7 +26,11 @@ def read_folders(root: Path, draft: Draft) -> bool:
     found = _read_level(root, draft, None)
     for folder in folders_in(root):
         if folder.name.lower() not in MASK_NAMES | NORMAL_NAMES and not images_in(folder):
-            found |= _read_level(folder, draft, folder.name)
+            if folder.name.lower() in HELD_OUT:
+                draft.problem(folder, f"The folder {folder} for validation or testing was left out.", severity="info")
+                continue
+            product = None if folder.name.lower() in _NO_PRODUCT else folder.name
+            found |= _read_level(folder, draft, product)
     loose = images_in(root)
     if found and loose:
         message = f"{len(loose)} images lie directly in {root} and were left out."

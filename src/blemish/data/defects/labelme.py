@@ -6,6 +6,7 @@ import base64
 import io
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def _circle(centre: Point, radius: float) -> list[Point]:
 def _stroke(points: tuple[Point, ...], width: float, size: tuple[int, int]) -> Runs:
     """A line of some width with round ends and corners."""
     mask = fill_polygon(_circle(points[0], width / 2), size)
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         length = math.dist((x0, y0), (x1, y1))
         if length > 0:
             across, down = (y0 - y1) / length * width / 2, (x1 - x0) / length * width / 2

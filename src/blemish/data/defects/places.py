@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-_HELD_OUT = frozenset({"test", "val", "valid", "validation"})
+HELD_OUT = frozenset({"test", "val", "valid", "validation"})
 _WORD = re.compile(r"[a-z]+")
 
 
@@ -38,7 +38,7 @@ def held_out(path: Path, root: Path, *, by_name: bool = False) -> bool:
     words = {word for name in names for word in (name, *_WORD.findall(name))} if by_name else set(names)
     if by_name:
         words |= set(_WORD.findall(Path(parts[-1]).stem.lower()))
-    return bool(words & _HELD_OUT)
+    return bool(words & HELD_OUT)
 
 
 def found_file(name: str, *folders: Path) -> Path | None:

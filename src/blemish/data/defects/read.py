@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from blemish.data.defects.coco import is_coco, read_coco
 from blemish.data.defects.draft import Draft
@@ -44,18 +45,32 @@ class DefectSet:
         return tuple(sorted({name for example in self.examples for name in example.categories}))
 
 
-class Format(NamedTuple):
-    """One way in which labelled defects lie on disk.
+@dataclass(frozen=True)
+class Source:
+    """Where defects are looked for.
 
     Attributes:
-        name: of the format.
-        shape: what it looks like.
-        read: fills a draft from a file or folder, or answers False to what is another format.
+        root: a file or folder.
+        documents: all JSON files at or below it, read once for all formats that come as JSON.
+    """
+
+    root: Path
+
+    @cached_property
+    def documents(self) -> tuple[Document, ...]:
+        files = [self.root] if self.root.is_file() else files_below(self.root, {".json"})
+        return tuple(read_document(file) for file in files if file.suffix.lower() == ".json")
+
+
+class Format(NamedTuple):
+    """One way in which labelled defects lie on disk: what it looks like, and a reader.
+
+    The reader fills a draft and answers True, or answers False to what is another format.
     """
 
     name: str
     shape: str
-    read: Callable[[Path, Draft], bool]
+    read: Callable[[Source, Draft], bool]
 
 
 def read_defects(root: str | Path, *, product: str | None = None) -> DefectSet:
@@ -74,9 +89,10 @@ def read_defects(root: str | Path, *, product: str | None = None) -> DefectSet:
     root = Path(os.path.abspath(root))
     if not root.exists():
         raise DataError(f"There is no file or folder {root}.", "Check the path.")
+    source = Source(root)
     for form in FORMATS:
         draft = Draft(product)
-        if not form.read(root, draft):
+        if not form.read(source, draft):
             continue
         examples = draft.examples()
         if not examples:
@@ -85,56 +101,62 @@ def read_defects(root: str | Path, *, product: str | None = None) -> DefectSet:
     raise DataError(f"{root} holds no labelled defects that Blemish knows: {_contents(root)}.", _remedy())
 
 
-def read_json(root: Path, draft: Draft, name: str) -> bool:
-    """COCO or LabelMe files at or below `root`, as `name` says; False where there are none.
-
-    Files or folders named test, val or valid are left out, unless `root` is the file.
-    """
-    files = [root] if root.is_file() else files_below(root, {".json"})
-    documents = [read_document(file) for file in files if file.suffix.lower() == ".json"]
-    known, read = (is_coco, read_coco) if name == "COCO JSON" else (is_labelme, read_labelme)
-    chosen = [document for document in documents if known(document.data)]
+def _read_json(
+    source: Source, draft: Draft, known: Callable[[Any], bool], read: Callable[[Iterable[Document], Draft], None]
+) -> bool:
+    """The JSON files of one format; those for validation or testing are left out unless the root is the file."""
+    chosen = [document for document in source.documents if known(document.data)]
     if not chosen:
         return False
-    taken, skipped = _without_held_out(chosen, root)
-    read(taken, draft)
-    if skipped:
-        what = f"{len(skipped)} files for validation or testing were left out, such as {skipped[0].file}."
-        draft.problem(skipped[0].file, what, severity="info")
-    for document in documents:
+    split = [(document, source.root.is_dir() and _held_out(document, source.root)) for document in chosen]
+    read([document for document, out in split if not out], draft)
+    if skipped := [document.file for document, out in split if out]:
+        what = f"{len(skipped)} JSON files for validation or testing were left out, such as {skipped[0]}."
+        draft.problem(skipped[0], what, severity="info")
+    for document in source.documents:
         if document.error is not None:
             draft.problem(document.file, document.error.message, document.error.remedy)
-        elif document not in chosen:
-            draft.problem(document.file, f"{document.file} is no {name} file and was left out.", severity="info")
+        elif not known(document.data):
+            draft.problem(document.file, f"{document.file} is of another format and was left out.", severity="info")
     return True
 
 
-def _without_held_out(documents: Sequence[Document], root: Path) -> tuple[list[Document], list[Document]]:
-    taken: list[Document] = []
-    skipped: list[Document] = []
-    for document in documents:
-        out = root.is_dir() and held_out(document.file, root, by_name=is_coco(document.data))
-        (skipped if out else taken).append(document)
-    return taken, skipped
+def _held_out(document: Document, root: Path) -> bool:
+    return held_out(document.file, root, by_name=is_coco(document.data))
 
 
-def _read_coco(root: Path, draft: Draft) -> bool:
-    return read_json(root, draft, "COCO JSON")
-
-
-def _read_labelme(root: Path, draft: Draft) -> bool:
-    return read_json(root, draft, "LabelMe")
+def _read_table(source: Source, draft: Draft) -> bool:
+    of_json = source.root.is_file() and any(is_coco(one.data) or is_labelme(one.data) for one in source.documents)
+    return not of_json and read_table(source.root, draft)
 
 
 FORMATS = (
-    Format("COCO JSON", "a .json file with images, annotations and categories", _read_coco),
-    Format("LabelMe", "one .json file with shapes per image", _read_labelme),
-    Format("manifest", "manifest.csv or manifest.jsonl (path, label, box, mask, product, split, …)", read_table),
-    Format("YOLO", "one .txt file per image, and data.yaml or classes.txt", read_yolo),
+    Format("manifest", "manifest.csv or manifest.jsonl (path, label, box, mask, product, split, …)", _read_table),
     Format(
-        "data set", "train/<category>/ with ground_truth/<category>/, bad/<category>/, MT_<Category>/Imgs/", read_set
+        "COCO JSON",
+        "a .json file with images, annotations and categories",
+        lambda source, draft: _read_json(source, draft, is_coco, read_coco),
     ),
-    Format("folders", "<category>/ or <product>/<category>/ with images, and masks where there are any", read_folders),
+    Format(
+        "LabelMe",
+        "one .json file with shapes per image",
+        lambda source, draft: _read_json(source, draft, is_labelme, read_labelme),
+    ),
+    Format(
+        "YOLO",
+        "one .txt file per image, and data.yaml or classes.txt",
+        lambda source, draft: read_yolo(source.root, draft),
+    ),
+    Format(
+        "data set",
+        "train/<category>/ with ground_truth/<category>/, bad/<category>/, or MT_<Category>/Imgs/",
+        lambda source, draft: read_set(source.root, draft),
+    ),
+    Format(
+        "folders",
+        "<category>/ or <product>/<category>/ with images, and masks where there are any",
+        lambda source, draft: read_folders(source.root, draft),
+    ),
 )
 
 
