@@ -13,7 +13,7 @@ from blemish.data.defects.fields import Document, key_of, numbers, objects, pair
 from blemish.data.defects.frame import Frame
 from blemish.data.defects.places import found_file
 from blemish.data.defects.raster import fill_parts
-from blemish.data.defects.runs import Runs
+from blemish.data.defects.runs import Runs, decode_counts
 from blemish.data.layouts.listing import NORMAL_NAMES
 from blemish.data.sample import Box
 from blemish.errors import DataError, ImageError
@@ -183,46 +183,3 @@ def _runs(segmentation: dict[str, Any], frame: Frame, where: str) -> Runs:
     if frame.turn != 1 and stated == frame.stated:
         return Runs.of(frame.mask(runs.mask()))
     return runs
-
-
-def decode_counts(text: str) -> tuple[int, ...]:
-    """COCO's compressed run lengths.
-
-    Every number is written in groups of five bits, lowest first, one character (48 + group) each, bit 5 set where more
-    follow; the highest bit of the last group is the sign. From the fourth number on it is the difference to the number
-    two before.
-
-    Raises:
-        DataError: a character or number cannot be.
-    """
-    counts: list[int] = []
-    value, shift = 0, 0
-    for character in text:
-        group = ord(character) - 48
-        if not 0 <= group < 64 or shift > 60:
-            raise DataError(f"Compressed run lengths hold '{character}' where none can be.", "Export it again.")
-        value |= (group & 31) << shift
-        shift += 5
-        if group & 32:
-            continue
-        if group & 16:
-            value -= 1 << shift
-        counts.append(value + counts[-2] if len(counts) > 2 else value)
-        value, shift = 0, 0
-    if shift:
-        raise DataError("Compressed run lengths end within a number.", "Export it again.")
-    return tuple(counts)
-
-
-def encode_counts(counts: Iterable[int]) -> str:
-    """The text that `decode_counts` reads back equal."""
-    lengths = list(counts)
-    text = []
-    for index, count in enumerate(lengths):
-        value = count - lengths[index - 2] if index > 2 else count
-        more = True
-        while more:
-            group, value = value & 31, value >> 5
-            more = value != (-1 if group & 16 else 0)
-            text.append(chr(48 + group + 32 * more))
-    return "".join(text)
