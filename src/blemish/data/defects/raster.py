@@ -58,30 +58,36 @@ def fill_box(box: Box, image_size: tuple[int, int]) -> NDArray[np.bool_]:
 def fill_polygon(points: Sequence[Point], image_size: tuple[int, int]) -> NDArray[np.bool_]:
     """The pixels whose centres lie in a polygon, bool H×W; even-odd where it crosses itself.
 
-    A polygon so thin or small that no centre lies in it becomes the pixels that hold its corners.
+    A polygon so thin or small that no centre lies in it becomes the pixels along its outline.
     """
     width, height = image_size
     corners = np.clip(np.asarray(points, dtype=np.float64), -_FAR, _FAR)
+    row, x = _crossings(corners, height)
+    # every crossing turns the rest of its row inside out
+    flips = np.zeros((height, width + 1), dtype=np.bool_)
+    np.logical_xor.at(flips, (row, np.ceil(x - 0.5).clip(0, width).astype(np.int64)), True)
+    mask = np.ascontiguousarray(np.logical_xor.accumulate(flips, axis=1)[:, :width])
+    if not mask.any():
+        column, y = _crossings(corners[:, ::-1], width)
+        columns = np.floor(np.concatenate([corners[:, 0], x, column])).astype(np.int64)
+        rows = np.floor(np.concatenate([corners[:, 1], row, y])).astype(np.int64)
+        inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+        mask[rows[inside], columns[inside]] = True
+    return mask
+
+
+def _crossings(corners: NDArray[np.float64], length: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Where the outline crosses the middles of the rows 0 … length − 1: the row and the x of every crossing."""
     x, y = corners.T
     next_x, next_y = np.roll(x, -1), np.roll(y, -1)
     # an edge crosses the middles of rows first … last − 1
-    first = np.ceil(np.minimum(y, next_y) - 0.5).clip(0, height).astype(np.int64)
-    last = np.ceil(np.maximum(y, next_y) - 0.5).clip(0, height).astype(np.int64)
+    first = np.ceil(np.minimum(y, next_y) - 0.5).clip(0, length).astype(np.int64)
+    last = np.ceil(np.maximum(y, next_y) - 0.5).clip(0, length).astype(np.int64)
     crossed = last - first
     edge = np.repeat(np.arange(len(x)), crossed)
     row = np.arange(len(edge)) + np.repeat(first - (np.cumsum(crossed) - crossed), crossed)
     slope = (next_x - x)[edge] / (next_y - y)[edge]
-    at = x[edge] + (row + 0.5 - y[edge]) * slope
-    column = np.ceil(at - 0.5).clip(0, width).astype(np.int64)
-    # every crossing turns the rest of its row inside out
-    flips = np.zeros((height, width + 1), dtype=np.bool_)
-    np.logical_xor.at(flips, (row, column), True)
-    mask = np.logical_xor.accumulate(flips, axis=1)[:, :width]
-    if not mask.any():
-        columns, rows = np.floor(corners).astype(np.int64).T
-        inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-        mask[rows[inside], columns[inside]] = True
-    return np.ascontiguousarray(mask)
+    return row, x[edge] + (row + 0.5 - y[edge]) * slope
 
 
 def fill_parts(parts: Iterable[Sequence[Point]], image_size: tuple[int, int]) -> NDArray[np.bool_]:
