@@ -112,7 +112,11 @@ def test_manifests_of_one_folder_share_their_products(root: Path) -> None:
         ("x.csv", "path,box\na.png,1,2,3,4\n", "has 5 columns, its header 2"),
         ("x.jsonl", '{"path": "a.png", "box": {"left": 1}}\n', "no list of numbers"),
         ("x.jsonl", '{"path": "a.png", "box": [[1, 2, 3, true]]}\n', "no list of numbers"),
-        ("x.csv", "path,split,box\na.png,,1 2 3 4\na.png,,2 2 3 4\na.png,,1 2 3 5\nb.png,test,\n", "line 2 has no split"),
+        (
+            "x.csv",
+            "path,split,box\na.png,,1 2 3 4\na.png,,2 2 3 4\na.png,,1 2 3 5\nb.png,test,\n",
+            "line 2 has no split",
+        ),
         ("x.csv", "path,split,box\na.png,train,1 2 3 4\na.png,test,2 2 3 4\n", "line 3 contradicts line 2"),
         ("x.csv", "path,split\na.png,val\n", "has the split 'val'"),
         ("x.csv", "path,label,defect\na.png,normal,cut\n", "labelled normal and has the defect 'cut'"),

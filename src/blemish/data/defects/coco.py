@@ -118,16 +118,17 @@ class _File:
             self.draft.mark(path, self._marking(item, self.names[category], frame, where), where)
 
     def _marking(self, item: dict[str, Any], name: str, frame: Frame, where: str) -> Marking:
-        box = _box(item, frame, where)
         segmentation = item.get("segmentation")
-        if segmentation:
-            try:
-                return _shape(segmentation, name, frame, where)
-            except DataError as error:
-                if box is None:
-                    raise
-                self.draft.problem(self.file, f"{error.message} Its box is used.", error.remedy)
-        return Marking(name, box=box)
+        if not segmentation:
+            return Marking(name, box=_box(item, frame, where))
+        try:
+            return _shape(segmentation, name, frame, where)
+        except DataError as error:
+            box = _box(item, frame, where)
+            if box is None:
+                raise
+            self.draft.problem(self.file, f"{error.message} Its box is used.", error.remedy)
+            return Marking(name, box=box)
 
 
 def scaled_message(path: Path, frame: Frame) -> str:
@@ -143,6 +144,8 @@ def _box(item: dict[str, Any], frame: Frame, where: str) -> Box | None:
     if len(values) != 4:
         raise DataError(f"{where} has a bbox of {len(values)} numbers.", "Write x, y, width, height.")
     x, y, width, height = values
+    if width <= 0 or height <= 0:
+        raise DataError(f"{where} has a bbox without area.", "Correct or remove the entry.")
     return frame.box((x, y, x + width, y + height))
 
 
@@ -170,14 +173,10 @@ def _runs(segmentation: dict[str, Any], frame: Frame, where: str) -> Runs:
     stated = stated_size(size[1], size[0]) if isinstance(size, list) and len(size) == 2 else None
     if stated is None:
         raise DataError(f"{where} has run lengths without a size [height, width].", "Export it again.")
-    if isinstance(counts, str):
-        lengths = decode_counts(counts)
-    else:
-        if not isinstance(counts, list) or not all(type(count) is int for count in counts):
-            raise DataError(f"{where} has run lengths that are no list of whole numbers.", "Export it again.")
-        lengths = tuple(counts)
+    if not isinstance(counts, str) and not (isinstance(counts, list) and all(type(count) is int for count in counts)):
+        raise DataError(f"{where} has run lengths that are no list of whole numbers.", "Export it again.")
     try:
-        runs = Runs(stated, lengths)
+        runs = Runs(stated, decode_counts(counts) if isinstance(counts, str) else tuple(counts))
     except DataError as error:
         raise DataError(f"{where}: {error.message}", error.remedy) from error
     if frame.turn != 1 and stated == frame.stated:
