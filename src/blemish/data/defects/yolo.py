@@ -79,9 +79,10 @@ def _label_files(root: Path) -> tuple[dict[Path, Path], list[Path]]:
 def _names(root: Path, named: Path | None) -> tuple[dict[int, str], Path | None]:
     """Class number → name, and the file that says so; empty where none does."""
     for file in [named] if named is not None else files_in(root, YAML_SUFFIXES):
+        text = read_text(file)
         try:
-            data = yaml.safe_load(read_text(file))
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            data = yaml.safe_load(text)
+        except Exception as error:  # next to its own errors PyYAML lets KeyError, AttributeError and others out
             raise DataError(f"{file} is not YAML: {' '.join(str(error).split())}.", "Correct it.") from error
         found = data.get("names") if isinstance(data, dict) else None
         if isinstance(found, list):
