@@ -221,6 +221,20 @@ def test_deep_images_that_use_a_part_of_their_range_are_told_apart(tmp_path: Pat
     assert [one.path.name for one in product.atypical] == ["7.png"]
 
 
+def test_boxes_are_no_masks_and_lie_in_their_images(tree: Any) -> None:
+    root = tree("p/a.png", "p/b.png", "p/c.png", "p/d.png") / "p"
+    rows = ["a.png,normal,train,", "b.png,normal,train,", "c.png,cut,test,1 1 5 5", "d.png,cut,test,1 1 5 5;16 1 20 5"]
+    (root / "manifest.csv").write_text("\n".join(["path,label,split,box", *rows]))
+
+    done = report(root)
+
+    (product,) = done.products
+    assert product.test_defective == {"cut": 2}
+    assert product.masks == 0
+    assert found(done) == {("warning", "d.png"), ("info", "p")}
+    assert any("outside the image of 16 × 12" in problem.message for problem in done.problems)
+
+
 def test_the_json_form_is_json(tree: Any) -> None:
     root = tree(*MVTEC) / "p"
     truncate("test/cut/0.png")(root)

@@ -63,6 +63,32 @@ def test_defaults(root: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "defect", "boxes"),
+    [
+        ("x.csv", 'path,label,box\na.png,cut,"1,2,3.5,4"\n', "cut", ((1, 2, 3.5, 4),)),
+        ("x.csv", "path,label,box\na.png,Cut,1 2 3 4; 5 6 7 8;\n", "Cut", ((1, 2, 3, 4), (5, 6, 7, 8))),
+        ("x.csv", "path;label;box\na.png;defective;1,2,3,4\n", None, ((1, 2, 3, 4),)),
+        ("x.csv", "path,label,defect,box\na.png,3,cut,1 2 3 4\n", "cut", ((1, 2, 3, 4),)),
+        ("x.csv", "path,label,box\na.png,,1 2 3 4\n", None, ((1, 2, 3, 4),)),
+        ("x.jsonl", '{"path": "a.png", "label": "cut", "box": [1, 2, 3, 4]}', "cut", ((1, 2, 3, 4),)),
+        ("x.jsonl", '{"path": "a.png", "label": "cut", "box": [[1, 2, 3, 4], [5, 6, 7, 8.5]]}', "cut",
+         ((1, 2, 3, 4), (5, 6, 7, 8.5))),
+        ("x.jsonl", '{"path": "a.png", "label": "cut", "box": []}', "cut", ()),
+        ("x.csv", "path,label,box\na.png,cut,1 2 3 4\na.png,cut,5 6 7 8\na.png,cut,1 2 3 4\n", "cut",
+         ((1, 2, 3, 4), (5, 6, 7, 8))),
+        ("x.csv", "path,label,box\na.png,cut,1 2 3 4\na.png,dent,5 6 7 8\n", "combined",
+         ((1, 2, 3, 4), (5, 6, 7, 8))),
+    ],
+)  # fmt: skip
+def test_boxes_and_category_as_label(root: Path, name: str, text: str, defect: Any, boxes: Any) -> None:
+    (root / name).write_text(text)
+
+    (sample,) = read_manifest(root / name).samples
+
+    assert (sample.label, sample.defect, sample.boxes) == ("defective", defect, boxes)
+
+
 def test_manifests_of_one_folder_share_their_products(root: Path) -> None:
     (root / "train.jsonl").write_text('{"filename": "a.png", "label": 0, "clsname": "p"}')
     (root / "test.jsonl").write_text('{"filename": "b.png", "label": 0, "clsname": "p"}')
@@ -78,7 +104,20 @@ def test_manifests_of_one_folder_share_their_products(root: Path) -> None:
         ("x.csv", "", "lists 0 images"),
         ("x.csv", "path\nnowhere.png\n", "none of them exists"),
         ("x.csv", "file\na.png\n", "line 2 names no image"),
-        ("x.csv", "path,label\na.png,maybe\n", "has the label 'maybe'"),
+        ("x.csv", "path,label,defect\na.png,hole,cut\n", "has the label 'hole' and the defect 'cut'"),
+        ("x.csv", "path,box\na.png,1 2 3\n", "other than four numbers"),
+        ("x.csv", "path,box\na.png,1 2 x 4\n", "the box '1 2 x 4', which is no list of numbers"),
+        ("x.csv", "path,box\na.png,1 2 1 4\n", "the box 1,2,1,4 without area"),
+        ("x.csv", "path,box\na.png,1 2 1e9 nan\n", "a coordinate that no image can have"),
+        ("x.csv", "path,box\na.png,1,2,3,4\n", "has 5 columns, its header 2"),
+        ("x.jsonl", '{"path": "a.png", "box": {"left": 1}}\n', "no list of numbers"),
+        ("x.jsonl", '{"path": "a.png", "box": [[1, 2, 3, true]]}\n', "no list of numbers"),
+        (
+            "x.csv",
+            "path,split,box\na.png,,1 2 3 4\na.png,,2 2 3 4\na.png,,1 2 3 5\nb.png,test,\n",
+            "line 2 has no split",
+        ),
+        ("x.csv", "path,split,box\na.png,train,1 2 3 4\na.png,test,2 2 3 4\n", "line 3 contradicts line 2"),
         ("x.csv", "path,split\na.png,val\n", "has the split 'val'"),
         ("x.csv", "path,label,defect\na.png,normal,cut\n", "labelled normal and has the defect 'cut'"),
         ("x.csv", "path,label\na.png,normal\nb.png,bad\na.png,bad\n", "line 4 contradicts line 2"),
@@ -130,11 +169,18 @@ def test_any_content_is_read_or_refused_politely(tmp_path: Path, content: bytes,
 NAMES = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="/\\"), min_size=1, max_size=12
 ).map(lambda text: f"x{text}x")
+EDGES = st.floats(-1e5, 1e5, allow_nan=False).map(lambda edge: edge + 0.0)  # without −0.0
+BOXES = st.lists(
+    st.tuples(EDGES, EDGES, EDGES, EDGES).map(
+        lambda box: (min(box[0], box[2]), min(box[1], box[3]), max(box[0], box[2]) + 1, max(box[1], box[3]) + 1)
+    ),
+    max_size=3,
+).map(tuple)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    rows=st.lists(st.tuples(NAMES, NAMES, st.booleans(), st.booleans(), NAMES), max_size=5),
+    rows=st.lists(st.tuples(NAMES, NAMES, st.booleans(), st.booleans(), NAMES, BOXES), max_size=5),
     suffix=st.sampled_from([".csv", ".jsonl"]),
 )
 def test_what_is_written_is_read_back(tmp_path: Path, rows: list[Any], suffix: str) -> None:
@@ -147,8 +193,9 @@ def test_what_is_written_is_read_back(tmp_path: Path, rows: list[Any], suffix: s
             text if defective else None,
             None,
             f"{text} {trains}",  # a group on both sides would test wholly
+            boxes if defective else (),
         )
-        for name, product, trains, defective, text in [*rows, ("x", "p", True, False, "g")]
+        for name, product, trains, defective, text, boxes in [*rows, ("x", "p", True, False, "g", ())]
     }
     for path in samples:
         path.touch()

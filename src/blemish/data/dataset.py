@@ -19,11 +19,19 @@ from blemish.errors import DataError
 
 @dataclass(frozen=True)
 class Recognised:
-    """One root and the layout it was recognised as."""
+    """One root and the layout it was recognised as.
+
+    Attributes:
+        root: the folder.
+        layout: its name.
+        products: what it holds.
+        has_split: whether the layout itself says which images train and which test; otherwise the split was drawn.
+    """
 
     root: Path
     layout: str
     products: tuple[str, ...]
+    has_split: bool = True
 
     @property
     def sentence(self) -> str:
@@ -77,7 +85,9 @@ class Dataset:
                 samples += own
             else:
                 samples += assign_splits(listing.samples, split, seed)
-        layouts = tuple(Recognised(listing.root, listing.layout, listing.products) for listing in listings)
+        layouts = tuple(
+            Recognised(listing.root, listing.layout, listing.products, listing.has_split) for listing in listings
+        )
         return cls(_sorted(samples), layouts, tuple(problems))
 
     @classmethod

@@ -8,6 +8,9 @@ from typing import Literal
 
 Split = Literal["train", "test"]
 Label = Literal["normal", "defective"]
+Box = tuple[float, float, float, float]
+
+SEVERAL_DEFECTS = "combined"  # the category of images that show several kinds of defect, as in MVTec AD
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class Sample:
         defect: name of the defect category; None for normal images and for defects without a name.
         mask: image file whose non-zero pixels are defective; None when there is none.
         group: images of one group show the same physical part and are never split apart; None: on its own.
+        boxes: left, top, right, bottom around each defect in pixels, right and bottom exclusive; empty when none is
+            known. A box says where to look and is no mask: figures of pixels leave it out.
     """
 
     path: Path
@@ -31,6 +36,7 @@ class Sample:
     defect: str | None = None
     mask: Path | None = None
     group: str | None = None
+    boxes: tuple[Box, ...] = ()
 
     @property
     def defective(self) -> bool:

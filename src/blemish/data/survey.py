@@ -65,7 +65,7 @@ def survey(dataset: Dataset, progress: Progress | None = None) -> Survey:
             problems.append(Problem(sample.path, "warning", error.message, error.remedy))
         else:
             looks.append(look)
-            problems += _mask_problems(look)
+            problems += _mask_problems(look) + _box_problems(look)
         if progress is not None:
             progress(done, len(dataset))
     return Survey(tuple(looks), tuple(problems), tuple(unreadable))
@@ -105,3 +105,17 @@ def _mask_problems(look: Look) -> list[Problem]:
     if not mask.any():
         return [Problem(path, "warning", f"The mask {path} of a defective image is empty.", "Draw the defect.")]
     return []
+
+
+def _box_problems(look: Look) -> list[Problem]:
+    width, height = look.size
+    return [
+        Problem(
+            look.sample.path,
+            "warning",
+            f"A box of {look.sample.path} lies outside the image of {width} × {height} pixels.",
+            "Write left,top,right,bottom in pixels of the image as it is shown (EXIF).",
+        )
+        for left, top, right, bottom in look.sample.boxes
+        if left >= width or top >= height or right <= 0 or bottom <= 0
+    ]

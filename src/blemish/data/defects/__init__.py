@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-from blemish.data.defects.example import DefectExample, Marking
+from blemish.data.defects.example import DefectExample, Marking, NormalExample
+from blemish.data.defects.raster import rasterise
+from blemish.data.defects.read import DefectSet, read_defects
+from blemish.data.defects.runs import Runs
 
-__all__ = ["DefectExample", "Marking"]
+__all__ = ["DefectExample", "DefectSet", "Marking", "NormalExample", "Runs", "rasterise", "read_defects"]

@@ -30,7 +30,9 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = (
-    Layout("manifest.csv or manifest.jsonl (path, product, split, label, defect, mask, group)", read_manifest_folder),
+    Layout(
+        "manifest.csv or manifest.jsonl (path, product, split, label, defect, mask, group, box)", read_manifest_folder
+    ),
     Layout("VisA: split_csv/1cls.csv", read_visa),
     Layout("MTD: MT_Free/Imgs, MT_Blowhole/Imgs, …", read_mtd),
     Layout("MVTec AD or BTAD: train/good, test/good, test/<category>, ground_truth/<category>", read_mvtec),

@@ -10,14 +10,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from blemish.data.layouts.boxes import format_boxes, number, parse_boxes
 from blemish.data.layouts.listing import NORMAL_NAMES, Listing
 from blemish.data.layouts.table import JSON_SUFFIXES, TABLE_SUFFIXES, Row, read_rows
 from blemish.data.problem import Problem
-from blemish.data.sample import Label, Sample, Split
+from blemish.data.sample import SEVERAL_DEFECTS, Label, Sample, Split
 from blemish.errors import DataError
 from blemish.files import replaced
 
-COLUMNS = ("path", "product", "split", "label", "defect", "mask", "group")
+COLUMNS = ("path", "product", "split", "label", "defect", "mask", "group", "box")
 _ALIASES = {
     "path": ("path", "image", "filename"),
     "product": ("product", "object", "clsname"),
@@ -44,9 +45,11 @@ def read_manifest(file: Path, *, layout: str = "manifest", base: Path | None = N
 
     Columns: `path` (or `image`, `filename`), `product` (or `object`, `clsname`; default: the folder's name), `split`
     (`train`, `test`; default: the file's name where it is one of these), `label` (`normal`, `defective` and their
-    usual synonyms, 0, 1; default: defective where defect or mask is given), `defect` (or `label_name`), `mask` (or
-    `maskname`), `group`. Only `path` is required. Paths are relative to `base`, by default the manifest's folder.
-    A row that repeats another is dropped and counted.
+    usual synonyms, 0, 1; any other word is the name of a defect; default: defective where defect, mask or box is
+    given), `defect` (or `label_name`), `mask` (or `maskname`), `group`, `box` (`left,top,right,bottom` in pixels, see
+    `boxes.parse_boxes`). Only `path` is required. Paths are relative to `base`, by default the manifest's folder.
+    A row that repeats another is dropped and counted. Rows of one image that differ in box and defect alone are one
+    sample with all their boxes, whose defect is `combined` where they name several.
 
     Raises:
         DataError: the file is no table, a value has no meaning, rows contradict each other, or no image exists.
@@ -57,8 +60,9 @@ def read_manifest(file: Path, *, layout: str = "manifest", base: Path | None = N
     repeats: dict[Path, int] = {}
     unsplit: list[Row] = []
     problems: list[Problem] = []
-    for row in read_rows(file, base):
-        sample, has_split = _sample(row)
+    rows = list(read_rows(file, base))
+    for row in rows:
+        sample, has_split = read_sample(row)
         if not has_split:
             unsplit.append(row)
         if sample.path not in samples:
@@ -66,18 +70,20 @@ def read_manifest(file: Path, *, layout: str = "manifest", base: Path | None = N
             lines[sample.path] = row.line
         elif samples[sample.path] == sample:
             repeats[sample.path] = repeats.get(sample.path, 1) + 1
+        elif (both := _with_boxes_of(samples[sample.path], sample)) is not None:
+            samples[sample.path] = both
         else:
             raise DataError(
                 f"{row} contradicts line {lines[sample.path]}: both list {sample.path}.",
                 "Keep one row for every image.",
             )
-    if unsplit and len(unsplit) < sum(repeats.get(path, 1) for path in samples):
+    if unsplit and len(unsplit) < len(rows):
         raise DataError(f"{unsplit[0]} has no split, but other rows have.", "Give every row a split, or none.")
     if repeats:
-        rows = sum(repeats.values()) - len(repeats)
+        dropped = sum(repeats.values()) - len(repeats)
         message = (
             f"{file} lists {len(repeats)} images {min(repeats.values())} to {max(repeats.values())} times; "
-            f"{rows} repeated rows were dropped."
+            f"{dropped} repeated rows were dropped."
         )
         problems.append(Problem(file, "warning", message, "Nothing to do, unless the repetition was meant as weight."))
     kept, missing = _existing(samples.values())
@@ -93,8 +99,20 @@ def _value(row: Row, column: str) -> str:
     return next((row.values[name] for name in _ALIASES.get(column, (column,)) if row.values.get(name)), "")
 
 
-def _sample(row: Row) -> tuple[Sample, bool]:
-    """The row's sample and whether the row says in which split it is."""
+def _with_boxes_of(first: Sample, second: Sample) -> Sample | None:
+    """Two samples of one image as one with the boxes of both; None where more than box and defect differs."""
+    if not first.boxes or not second.boxes or replace(first, boxes=second.boxes, defect=second.defect) != second:
+        return None
+    defect = first.defect if first.defect == second.defect else SEVERAL_DEFECTS
+    return replace(first, boxes=tuple(dict.fromkeys(first.boxes + second.boxes)), defect=defect)
+
+
+def read_sample(row: Row) -> tuple[Sample, bool]:
+    """A row's sample, which may not exist on disk, and whether the row says in which split it is.
+
+    Raises:
+        DataError: no image is named, or a value has no meaning; names file and line.
+    """
     path, mask, defect = _value(row, "path"), _value(row, "mask"), _value(row, "defect")
     if not path:
         raise DataError(
@@ -102,10 +120,18 @@ def _sample(row: Row) -> tuple[Sample, bool]:
         )
     if defect.lower() in NORMAL_NAMES:
         defect = ""
-    written = _value(row, "label").lower()
-    label = _LABELS.get(written) if written else ("defective" if defect or mask else "normal")
-    if label is None:
-        raise DataError(f"{row} has the label '{written}'.", "Write 'normal' or 'defective'.")
+    boxes = parse_boxes(_value(row, "box"), str(row))
+    written = _value(row, "label")
+    label: Label = "defective" if defect or mask or boxes else "normal"
+    if written.lower() in _LABELS:
+        label = _LABELS[written.lower()]
+    elif written:  # the category itself, or its number
+        if defect and defect != written and not written.isdecimal():
+            raise DataError(
+                f"{row} has the label '{written}' and the defect '{defect}'.",
+                "Write 'normal' or 'defective' as label, or one name of the defect.",
+            )
+        label, defect = "defective", defect or written
     if label == "normal" and defect:
         raise DataError(f"{row} is labelled normal and has the defect '{defect}'.", "Correct the label or the defect.")
     split = _value(row, "split").lower() or (row.file.stem.lower() if row.file.stem.lower() in _SPLITS else "")
@@ -120,6 +146,7 @@ def _sample(row: Row) -> tuple[Sample, bool]:
         # masks of normal images are empty
         mask=row.resolve(mask) if mask and label == "defective" else None,
         group=_value(row, "group") or None,
+        boxes=boxes if label == "defective" else (),
     )
     return sample, bool(split)
 
@@ -151,6 +178,7 @@ def write_manifest(samples: Iterable[Sample], file: Path) -> None:
     if file.suffix.lower() not in TABLE_SUFFIXES:
         raise DataError(f"{file} is no manifest name.", "End it in .csv or .jsonl.")
     base = Path(os.path.abspath(file.parent))
+    as_json = file.suffix.lower() in JSON_SUFFIXES
     rows = [
         {
             "path": _relative(sample.path, base),
@@ -160,11 +188,12 @@ def write_manifest(samples: Iterable[Sample], file: Path) -> None:
             "defect": sample.defect,
             "mask": None if sample.mask is None else _relative(sample.mask, base),
             "group": sample.group,
+            "box": [list(map(number, box)) for box in sample.boxes] if as_json else format_boxes(sample.boxes),
         }
         for sample in samples
     ]
     buffer = io.StringIO()
-    if file.suffix.lower() in JSON_SUFFIXES:
+    if as_json:
         buffer.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     else:
         writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
