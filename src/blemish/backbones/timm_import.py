@@ -29,20 +29,23 @@ def import_timm() -> ModuleType:
         MissingExtraError: timm or torch is not installed.
     """
     try:
-        importlib.import_module("torchvision")
+        import_torchvision()
+        return importlib.import_module("timm")
     except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "torchvision", "timm", "This backbone") from None
+        raise MissingExtraError(error.name or "timm", "timm", "This backbone") from None
+
+
+def import_torchvision() -> ModuleType:
+    """The torchvision module. Raises ModuleNotFoundError where it is not installed."""
+    try:
+        return importlib.import_module("torchvision")
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
         _declare_operators()
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
-        importlib.import_module("torchvision")
-    try:
-        return importlib.import_module("timm")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "timm", "timm", "This backbone") from None
+        return importlib.import_module("torchvision")
 
 
 def _declare_operators() -> None:
