@@ -165,13 +165,15 @@ class Inpainter:
         scale = self.config.prior_scale if guidance == "priors" else self.config.sample_scale
         total, done = sum(one.steps for one in candidates), 0
         latents: dict[_Candidate, Tensor] = {}
-        for brushnet, batch in self._batches(candidates):
+        for absent in sorted({one.absent for one in candidates}):
+            brushnet = self._brushnet(absent)
             with self._placed(self._parts.unet, brushnet):
-                for painted in self._denoise(brushnet, scene.start(batch), batch[0].steps, scale):
-                    done += len(batch)
-                    if progress is not None:
-                        progress(done, total)
-            latents.update(zip(batch, painted, strict=True))
+                for batch in self._batches([one for one in candidates if one.absent == absent]):
+                    for painted in self._denoise(brushnet, scene.start(batch), batch[0].steps, scale):
+                        done += len(batch)
+                        if progress is not None:
+                            progress(done, total)
+                    latents.update(zip(batch, painted, strict=True))
         with self._placed(self._parts.vae):
             answers = self._coder.decoded(torch.stack([latents[one] for one in candidates]))
         owners = np.array([one.image for one in candidates])
@@ -189,12 +191,9 @@ class Inpainter:
         mask = kept(masks, (mean.shape[2], mean.shape[3])).to(mean)
         return _Scene(mean, deviation, *seen, mask, unwanted, wanted, seeds)
 
-    def _batches(self, candidates: list[_Candidate]) -> Iterator[tuple[BrushNet, list[_Candidate]]]:
-        """Candidates that pass through the networks together: as many steps, the same BrushNet."""
-        for absent in (False, True):
-            alike = [one for one in candidates if one.absent == absent]
-            for first in range(0, len(alike), self.config.batch):
-                yield self._brushnet(absent), alike[first : first + self.config.batch]
+    def _batches(self, candidates: list[_Candidate]) -> Iterator[list[_Candidate]]:
+        for first in range(0, len(candidates), self.config.batch):
+            yield candidates[first : first + self.config.batch]
 
     def _brushnet(self, absent: bool) -> BrushNet:
         if not absent:

@@ -68,8 +68,15 @@ def kept(masks: Mask, size: tuple[int, int]) -> Tensor:
 
 @torch.no_grad()
 def encoded_texts(texts: Sequence[str], tokenizer: Any, encoder: Any, device: torch.device) -> Tensor:
-    """Texts as T×N×C; what is longer than the encoder takes is cut off."""
-    length = min(int(tokenizer.model_max_length), int(encoder.config.max_position_embeddings))
-    tokens = tokenizer(list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-    states: Tensor = encoder(tokens.input_ids.to(device))[0]
+    """Texts as T×N×C."""
+    tokens = encoded_tokens(texts, tokenizer, encoder.config.max_position_embeddings)
+    states: Tensor = encoder(tokens.to(device))[0]
     return states
+
+
+def encoded_tokens(texts: Sequence[str], tokenizer: Any, longest: int) -> Tensor:
+    """Texts as token numbers T×N, filled up to the longest that the encoder takes, and cut off there."""
+    length = min(int(tokenizer.model_max_length), longest)
+    tokens = tokenizer(list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    numbers: Tensor = tokens.input_ids
+    return numbers
