@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,15 @@ def inpainter(weights: Path) -> Any:
 
     config = DiffusionConfig(size=64, steps=2, absent_steps=3, rounds=2, masks=2, pastes=3, batch=4)
     return Inpainter.load(weights / "sd", weights / "brushnet", weights / "brushnet_random", config=config)
+
+
+@pytest.fixture(scope="session")
+def clip_text() -> Any:
+    """Configuration of the tiny text encoder."""
+    return text_config()
+
+
+@pytest.fixture(scope="session")
+def tokenizer_in() -> Callable[[Path], None]:
+    """Writes the tiny tokenizer's files into a folder."""
+    return save_tokenizer
