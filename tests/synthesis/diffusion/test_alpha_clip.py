@@ -111,7 +111,10 @@ def test_regions_are_seen_as_in_the_release(
     clip: Path, tmp_path: Path, images: np.ndarray, masks: np.ndarray, named: str, joint: str
 ) -> None:
     tensors = published()
-    torch.save({f"{named}{key.replace('in_proj.', f'in_proj{joint}')}": t.half() for key, t in tensors.items()}, tmp_path / "a.pth")
+    torch.save(
+        {f"{named}{key.replace('in_proj.', f'in_proj{joint}')}": t.half() for key, t in tensors.items()},
+        tmp_path / "a.pth",
+    )
     network = AlphaCLIP.load(clip, tmp_path / "a.pth")
     pixels = (torch.from_numpy(images) / 255 - torch.tensor(MEAN)) / torch.tensor(STD)
     alpha = (torch.from_numpy(masks).float()[:, None] - 0.5) / 0.26

@@ -78,7 +78,8 @@ def deep() -> tuple[Any, BrushNet]:
 def inputs(batch: int = 2, side: int = 16) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     latents, condition, text = (
-        torch.randn(shape, generator=generator) for shape in ((batch, 4, side, side), (batch, 5, side, side), (batch, 7, 6))
+        torch.randn(shape, generator=generator)
+        for shape in ((batch, 4, side, side), (batch, 5, side, side), (batch, 7, 6))
     )
     return latents, torch.tensor([10, 700, 30][:batch]), condition, text
 
@@ -112,7 +113,7 @@ def walked(unet: Any, latents: Tensor, timesteps: Tensor, text: Tensor, residual
             features = through(block, layer, torch.cat((features, skips.pop()), dim=1)) + up.pop(0)
         for sampler in block.upsamplers or ():
             features = sampler(features) + up.pop(0)
-    assert not (down or up or skips)
+    assert (down, up, skips) == ([], [], [])
     return unet.conv_out(unet.conv_act(unet.conv_norm_out(features)))
 
 
@@ -195,6 +196,17 @@ def test_the_defaults_are_the_published_network() -> None:
     assert len(network.brushnet_up_blocks) == 15
     assert tuple(network.conv_in_condition.weight.shape) == (320, 9, 3, 3)
     assert not [name for name in network.state_dict() if "attentions" in name]
+
+
+@torch.no_grad()
+def test_every_residual_has_its_place_in_stable_diffusion() -> None:
+    with torch.device("meta"):  # shapes without numbers: the real networks are large
+        unet = import_diffusers().UNet2DConditionModel(cross_attention_dim=768)
+        brushnet = BrushNet.from_config({})
+        latents, condition, text = (torch.zeros(1, *shape) for shape in ((4, 64, 64), (5, 64, 64), (77, 768)))
+        step = torch.zeros(1)
+    noise = ControlledUNet(unet)(latents, step, text, brushnet(latents, step, condition, 1.0))
+    assert noise.shape == latents.shape
 
 
 def test_a_folder_is_read_as_it_was_written(deep: tuple[Any, BrushNet], tmp_path: Path) -> None:

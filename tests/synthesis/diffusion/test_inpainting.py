@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from blemish.errors import BlemishError, ConfigError, ModelError
+from blemish.errors import BlemishError, ConfigError, MissingExtraError, ModelError
 from blemish.synthesis.diffusion.config import DiffusionConfig
 from blemish.synthesis.diffusion.extra import import_diffusers
 from blemish.synthesis.diffusion.inpainting import Inpainter
@@ -39,7 +40,8 @@ def close(one: np.ndarray, two: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("noise_factor", "steps", "of", "first"), [(0.4, 10, 25, 361), (0.5, 10, 20, 451), (0.6, 10, 16, 559), (1, 20, 20, 951)]
+    ("noise_factor", "steps", "of", "first"),
+    [(0.4, 10, 25, 361), (0.5, 10, 20, 451), (0.6, 10, 16, 559), (1, 20, 20, 951)],
 )
 def test_the_last_steps_of_the_schedule_are_kept(noise_factor: float, steps: int, of: int, first: int) -> None:
     schedule = Schedule(SCHEDULER, noise_factor, steps)
@@ -47,6 +49,11 @@ def test_the_last_steps_of_the_schedule_are_kept(noise_factor: float, steps: int
     assert schedule.timesteps[0] == first
     assert schedule.timesteps[-1] == 1
     assert schedule.timesteps[0] - schedule.timesteps[1] == 1000 // of
+
+
+def test_more_steps_than_the_schedule_has_are_refused() -> None:
+    with pytest.raises(ConfigError, match="1000"):
+        Schedule(SCHEDULER, 0.02, 50)
 
 
 def test_the_true_noise_leads_back_to_the_start() -> None:
@@ -184,6 +191,13 @@ def test_half_weights_in_files_of_their_own_are_found(weights: Path, tmp_path: P
         for file in (tmp_path / "w" / "sd" / name).glob("*.safetensors"):
             file.rename(file.with_suffix(".fp16.safetensors"))
     assert isinstance(Inpainter.load(tmp_path / "w" / "sd", tmp_path / "w" / "brushnet"), Inpainter)
+
+
+@pytest.mark.parametrize("package", ["diffusers", "transformers"])
+def test_a_missing_package_says_what_to_install(weights: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"'{package}'.*pip install 'blemish\[diffusion\]'"):
+        Inpainter.load(weights / "sd", weights / "brushnet")
 
 
 def test_a_brushnet_of_another_unet_is_refused(weights: Path, tmp_path: Path) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from blemish.errors import ModelError
+from blemish.synthesis.diffusion.alpha_clip_weights import ALPHA, BELONGS, read_vision_weights
 from blemish.synthesis.diffusion.extra import import_transformers, quiet
 from blemish.synthesis.diffusion.folders import read_config, require
 from blemish.synthesis.diffusion.latents import encoded_tokens
@@ -22,26 +22,10 @@ from blemish.synthesis.diffusion.selection import Candidates, Mask, Pixels, Scor
 _BELONGS_FOLDER = (
     "A CLIP folder (openai/clip-vit-large-patch14-336) holds config.json, model.safetensors and the tokenizer's files."
 )
-_BELONGS_FILE = "AlphaCLIP's vision weights come as clip_l14_336_grit_20m_4xe.pth."
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 # of the mask in [0, 1], as its authors state
 _ALPHA_MEAN, _ALPHA_STD = 0.5, 0.26
 _BATCH = 16
-_PLAIN = {
-    "class_embedding": "vision_model.embeddings.class_embedding",
-    "positional_embedding": "vision_model.embeddings.position_embedding.weight",
-    "conv1.weight": "vision_model.embeddings.patch_embedding.weight",
-    "ln_pre": "vision_model.pre_layrnorm",
-    "ln_post": "vision_model.post_layernorm",
-}
-_LAYER = {
-    "ln_1": "layer_norm1",
-    "ln_2": "layer_norm2",
-    "mlp.c_fc": "mlp.fc1",
-    "mlp.c_proj": "mlp.fc2",
-    "attn.out_proj": "self_attn.out_proj",
-}
-_ALPHA = "conv1_alpha.weight"
 
 
 class AlphaCLIP(nn.Module):
@@ -93,13 +77,13 @@ class AlphaCLIP(nn.Module):
         except Exception as error:  # transformers raises whatever its parsers and torch raise
             reason = " ".join(str(error).split())[:300]
             raise ModelError(f"{clip} cannot be loaded: {reason}.", _BELONGS_FOLDER) from error
-        alpha = tensors.pop(_ALPHA)
+        alpha = tensors.pop(ALPHA)
         wanted = vision.state_dict()
         odd = [name for name in wanted if name not in tensors or tensors[name].shape != wanted[name].shape]
         if odd or alpha.shape[0] != config.hidden_size or alpha.shape[2] != config.patch_size:
             raise ModelError(
-                f"{weights} does not fit {clip}: {odd[0] if odd else _ALPHA} is missing or has another shape.",
-                f"{_BELONGS_FILE} {_BELONGS_FOLDER}",
+                f"{weights} does not fit {clip}: {odd[0] if odd else ALPHA} is missing or has another shape.",
+                f"{BELONGS} {_BELONGS_FOLDER}",
             )
         vision.load_state_dict({name: tensors[name].float() for name in wanted})
         return cls(vision, text, words, alpha).to(device)
@@ -139,50 +123,9 @@ class AlphaCLIP(nn.Module):
     def _inputs(self, images: Pixels, masks: Mask) -> tuple[Tensor, Tensor]:
         """Normalised images B×3×R×R and masks B×1×R×R at CLIP's resolution."""
         side = self.vision.config.image_size
-        small = [
-            Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC) for image in images
-        ]
+        small = [Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC) for image in images]
         pixels = torch.from_numpy(np.stack([np.asarray(image) for image in small])).to(self._device)
         mean, std = (torch.tensor(value, device=self._device) for value in (_MEAN, _STD))
         alpha = torch.from_numpy(np.ascontiguousarray(masks)).float()[:, None].to(self._device)
         alpha = F.interpolate(alpha, size=(side, side), mode="bilinear", antialias=True)
         return ((pixels / 255 - mean) / std).permute(0, 3, 1, 2), (alpha - _ALPHA_MEAN) / _ALPHA_STD
-
-
-def read_vision_weights(path: Path) -> dict[str, Tensor]:
-    """AlphaCLIP's published tensors under the names of transformers, and the mask's convolution under its own.
-
-    Raises:
-        ModelError: the file is missing, holds more than tensors, or lacks the mask's convolution.
-    """
-    if not path.is_file():
-        raise ModelError(f"There is no file {path}.", _BELONGS_FILE)
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its archive reader and its unpickler raise
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{path} is not a file of tensors: {reason}.", _BELONGS_FILE) from None
-    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise ModelError(f"{path} holds no plain table of tensors.", _BELONGS_FILE)
-    tensors = {key.removeprefix("visual."): value for key, value in loaded.items()}
-    if _ALPHA not in tensors:
-        raise ModelError(f"{path} holds no {_ALPHA}, the convolution of the mask.", _BELONGS_FILE)
-    return dict(pair for key, value in tensors.items() for pair in _renamed(key, value))
-
-
-def _renamed(key: str, value: Tensor) -> list[tuple[str, Tensor]]:
-    """A tensor of the release under the names of transformers; its query, key and value projections come as one."""
-    if key == "proj":
-        return [("visual_projection.weight", value.T)]
-    layer = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+)", key)
-    if layer is None:
-        for theirs, ours in _PLAIN.items():
-            if key == theirs or key.startswith(f"{theirs}."):
-                return [(key.replace(theirs, ours, 1), value)]
-        return [(key, value)]
-    start, rest = f"vision_model.encoder.layers.{layer[1]}.", layer[2]
-    if joint := re.fullmatch(r"attn\.in_proj[._](weight|bias)", rest):
-        names = [f"{start}self_attn.{name}_proj.{joint[1]}" for name in "qkv"]
-        return list(zip(names, value.chunk(3), strict=True))
-    module, _, kind = rest.rpartition(".")
-    return [(f"{start}{_LAYER.get(module, module)}.{kind}", value)]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +92,11 @@ class BrushNet(nn.Module):
         odd = [
             *(f"lacks {name}" for name in wanted if name not in tensors),
             *(f"has an unknown {name}" for name in tensors if name not in wanted),
-            *(f"has {name} in another shape" for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape),
+            *(
+                f"has {name} in another shape"
+                for name in wanted
+                if name in tensors and tensors[name].shape != wanted[name].shape
+            ),
         ]
         if odd:
             raise ModelError(
@@ -109,7 +112,7 @@ class BrushNet(nn.Module):
         folder = Path(folder)
         with replaced(folder / WEIGHTS) as temporary:
             save_file({name: tensor.contiguous().cpu() for name, tensor in self.state_dict().items()}, temporary)
-        write_json(folder / CONFIG, json.loads(self.config.as_json()))
+        write_json(folder / CONFIG, self.config.published())
 
     def forward(self, latents: Tensor, timesteps: Tensor, condition: Tensor, scale: float = 1.0) -> Residuals:
         """Residuals for the UNet.
@@ -120,22 +123,24 @@ class BrushNet(nn.Module):
             condition: B×5×h×w: latents of the image around the hole, and a channel that is 1 where it is kept.
             scale: factor of all residuals.
         """
-        time = self.time_proj(timesteps.reshape(-1).expand(len(latents))).to(latents.dtype)
-        embedding = self.time_embedding(time)
+        steps = torch.as_tensor(timesteps, device=latents.device).reshape(-1).expand(len(latents))
+        embedding = self.time_embedding(self.time_proj(steps).to(latents.dtype))
         features = self.conv_in_condition(torch.cat((latents, condition), dim=1))
-        down = [features]
+        down, up = [features], []
         for block in self.down_blocks:
             features, states = block(features, embedding)
             down += states
         features = mid = self.mid_block(features, embedding)
-        skips, up = list(down), []
-        for block in self.up_blocks:
+        skips = list(down)
+        blocks: Iterable[Any] = self.up_blocks
+        for block in blocks:
             for resnet in block.resnets:
                 features = resnet(torch.cat((features, skips.pop()), dim=1), embedding)
                 up.append(features)
             for upsampler in block.upsamplers or ():
                 features = upsampler(features, skips[-1].shape[2:])
                 up.append(features)
+        scale = float(scale)
         return Residuals(
             tuple(conv(one) * scale for conv, one in zip(self.brushnet_down_blocks, down, strict=True)),
             self.brushnet_mid_block(mid) * scale,
@@ -143,10 +148,10 @@ class BrushNet(nn.Module):
         )
 
 
-def _widths(blocks: nn.ModuleList) -> Iterator[int]:
+def _widths(blocks: Iterable[Any]) -> Iterator[int]:
     """Channels of each feature of the blocks, in the order in which they appear."""
     for block in blocks:
-        for resnet in block.resnets:  # type: ignore[union-attr]
+        for resnet in block.resnets:
             yield resnet.out_channels
         for sampler in getattr(block, "downsamplers", None) or getattr(block, "upsamplers", None) or ():
             yield sampler.out_channels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -55,7 +54,7 @@ class BrushNetConfig:
             ModelError: it asks for attention, class or text embeddings, or contradicts itself.
         """
         known = {one.name for one in fields(cls)} - {"others"}
-        values = {
+        values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in config.items()
             if key in known and value is not None
@@ -75,10 +74,10 @@ class BrushNetConfig:
         """Channels of the time embedding."""
         return self.block_out_channels[0] * 4
 
-    def as_json(self) -> str:
-        """The configuration as it was read."""
+    def published(self) -> dict[str, Any]:
+        """The configuration as it is published."""
         values = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "others"}
-        return json.dumps({"_class_name": "BrushNetModel", **self.others, **values})
+        return {"_class_name": "BrushNetModel", **self.others, **values}
 
     def down_blocks(self) -> Iterator[nn.Module]:
         """Blocks of the down path."""

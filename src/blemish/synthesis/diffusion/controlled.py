@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from blemish.errors import ModelError
 from blemish.synthesis.diffusion.brushnet import Residuals
 
-
 _REMEDY = "Choose the BrushNet that was made for this UNet."
 
 

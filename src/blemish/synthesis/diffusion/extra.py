@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import ModuleType
@@ -37,7 +38,8 @@ def import_transformers() -> ModuleType:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Of transformers and diffusers only errors reach the terminal: no hints, no progress bars."""
-    logs = [importlib.import_module(f"{name}.utils.logging") for name in ("transformers", "diffusers")]
+    names = (f"{package}.utils.logging" for package in ("transformers", "diffusers"))
+    logs = [importlib.import_module(name) for name in names if name in sys.modules]
     before = [(log.get_verbosity(), log.is_progress_bar_enabled()) for log in logs]
     try:
         for log in logs:

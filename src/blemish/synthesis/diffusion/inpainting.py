@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,54 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from blemish.errors import ConfigError, ModelError
-from blemish.procedural.seeding import generator
 from blemish.synthesis.diffusion.brushnet import BrushNet
 from blemish.synthesis.diffusion.config import DiffusionConfig
 from blemish.synthesis.diffusion.controlled import ControlledUNet
-from blemish.synthesis.diffusion.denoising import Denoiser, Start
+from blemish.synthesis.diffusion.denoising import Denoiser
 from blemish.synthesis.diffusion.latents import LatentCoder, Mask, Pixels, encoded_texts, hidden, kept
 from blemish.synthesis.diffusion.parts import Parts, load_parts
+from blemish.synthesis.diffusion.scene import Candidate, Scene
 
 Guidance = Literal["priors", "samples"]
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """One answer: of which image, from which share of the schedule in how many steps, whether something is missing."""
-
-    image: int
-    noise_factor: float
-    steps: int
-    absent: bool
-
-
-@dataclass(frozen=True)
-class _Scene:
-    """A call's images in latent space: means and deviations B×4×s×s, mask B×1×s×s, texts B×N×C."""
-
-    mean: Tensor
-    deviation: Tensor
-    seen_mean: Tensor
-    seen_deviation: Tensor
-    mask: Tensor
-    unwanted: Tensor
-    wanted: Tensor
-    seeds: Sequence[int]
-
-    def start(self, batch: list[_Candidate]) -> Start:
-        """Where these candidates begin; every draw depends on a candidate's seed and noise factor only."""
-        rows = [one.image for one in batch]
-        shape = self.mean.shape[1:]
-        draws = [_draws(self.seeds[one.image], one.noise_factor, shape) for one in batch]
-        image, seen, noise = torch.from_numpy(np.stack(draws, axis=1)).to(self.mean)
-        return Start(
-            latents=self.mean[rows] + self.deviation[rows] * image,
-            noise=noise,
-            condition=torch.cat((self.seen_mean[rows] + self.seen_deviation[rows] * seen, self.mask[rows]), dim=1),
-            text=torch.cat((self.unwanted[rows], self.wanted[rows])),
-            noise_factors=[one.noise_factor for one in batch],
-        )
 
 
 class Inpainter:
@@ -154,7 +115,7 @@ class Inpainter:
         """
         self._check(images, masks, prompts, negative_prompts, seeds)
         candidates = [
-            _Candidate(image, factor, steps, bool(negative))
+            Candidate(image, factor, steps, bool(negative))
             for image, negative in enumerate(negative_prompts)
             for factors, steps in [self.config.plan(negative)]
             for factor in factors
@@ -164,22 +125,22 @@ class Inpainter:
         scene = self._scene(images, masks, [*negative_prompts, *prompts], seeds, guidance)
         scale = self.config.prior_scale if guidance == "priors" else self.config.sample_scale
         total, done = sum(one.steps for one in candidates), 0
-        latents: dict[_Candidate, Tensor] = {}
+        latents: dict[Candidate, Tensor] = {}
         for absent in sorted({one.absent for one in candidates}):
             brushnet = self._brushnet(absent)
             with self._placed(self._parts.unet, brushnet):
                 for batch in self._batches([one for one in candidates if one.absent == absent]):
                     for painted in self._denoise(brushnet, scene.start(batch), batch[0].steps, scale):
+                        latents.update(zip(batch, painted, strict=True))  # those of the last step stay
                         done += len(batch)
                         if progress is not None:
                             progress(done, total)
-                    latents.update(zip(batch, painted, strict=True))
         with self._placed(self._parts.vae):
             answers = self._coder.decoded(torch.stack([latents[one] for one in candidates]))
         owners = np.array([one.image for one in candidates])
         return [answers[owners == image] for image in range(len(images))]
 
-    def _scene(self, images: Pixels, masks: Mask, texts: list[str], seeds: Sequence[int], guidance: Guidance) -> _Scene:
+    def _scene(self, images: Pixels, masks: Mask, texts: list[str], seeds: Sequence[int], guidance: Guidance) -> Scene:
         different = sorted(set(texts))  # each text is encoded once
         parts = self._parts
         with self._placed(parts.text_encoder):
@@ -189,9 +150,9 @@ class Inpainter:
             mean, deviation = self._coder.encoded(images)
             seen = self._coder.encoded(hidden(images, masks) if guidance == "priors" else images)
         mask = kept(masks, (mean.shape[2], mean.shape[3])).to(mean)
-        return _Scene(mean, deviation, *seen, mask, unwanted, wanted, seeds)
+        return Scene(mean, deviation, *seen, mask, unwanted, wanted, seeds)
 
-    def _batches(self, candidates: list[_Candidate]) -> Iterator[list[_Candidate]]:
+    def _batches(self, candidates: list[Candidate]) -> Iterator[list[Candidate]]:
         for first in range(0, len(candidates), self.config.batch):
             yield candidates[first : first + self.config.batch]
 
@@ -229,9 +190,3 @@ class Inpainter:
             )
         if any(negative):
             self._brushnet(absent=True)
-
-
-def _draws(seed: int, noise_factor: float, shape: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """3×4×s×s: of the image's and of the seen image's latents from their posteriors, and the noise."""
-    rng = generator(seed, "diffusion noise", round(1000 * noise_factor))
-    return rng.standard_normal((3, *shape), dtype=np.float32)

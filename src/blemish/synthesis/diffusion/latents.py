@@ -48,7 +48,8 @@ class LatentCoder:
             BlemishError: the networks gave numbers that are not finite.
         """
         images = []
-        for part in latents.split(self._batch):
+        for start in range(0, len(latents), self._batch):
+            part = latents[start : start + self._batch]
             pixels = self._vae.decode(part / self._vae.config.scaling_factor, return_dict=False)[0].float()
             if not bool(torch.isfinite(pixels).all()):
                 raise BlemishError("The diffusion model gave numbers that are not finite.", "Try without --half.")

@@ -70,7 +70,7 @@ def load_parts(stable_diffusion: Path, brushnet: Path, brushnet_random: Path | N
 
 
 def _wanted() -> Alternatives:
-    files = {f"{name}/config.json": (f"{name}/config.json",) for name in _STEMS}
+    files: dict[str, tuple[str, ...]] = {f"{name}/config.json": (f"{name}/config.json",) for name in _STEMS}
     for name, stem in _STEMS.items():
         files[f"{name}/{stem}.safetensors"] = tuple(f"{name}/{stem}{v}.safetensors" for v in _VARIANTS)
     files["tokenizer/vocab.json"] = ("tokenizer/vocab.json", "tokenizer/tokenizer.json")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from blemish.errors import ConfigError
 from blemish.synthesis.diffusion.extra import import_diffusers, quiet
 
 
@@ -21,6 +22,9 @@ class Schedule:
 
     Attributes:
         timesteps: the steps kept, falling.
+
+    Raises:
+        ConfigError: the schedule has fewer steps than that.
     """
 
     def __init__(self, config: Mapping[str, Any], noise_factor: float, steps: int) -> None:
@@ -28,7 +32,14 @@ class Schedule:
         with quiet():
             # latents have no fixed range; configurations of other schedulers do not say so
             self._scheduler = diffusers.DDIMScheduler.from_config({"clip_sample": False, **config})
-        self._scheduler.set_timesteps(int(steps / noise_factor))
+        number = int(steps / noise_factor)
+        if number > self._scheduler.config.num_train_timesteps:
+            raise ConfigError(
+                f"{steps} steps from noise factor {noise_factor} on divide the schedule into {number} steps, "
+                f"but it has {self._scheduler.config.num_train_timesteps}.",
+                "Choose fewer steps or a larger noise factor.",
+            )
+        self._scheduler.set_timesteps(number)
         self.timesteps: list[int] = [int(step) for step in self._scheduler.timesteps[-steps:]]
 
     def noised(self, latents: Tensor, noise: Tensor) -> Tensor:

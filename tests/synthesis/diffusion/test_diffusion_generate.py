@@ -73,7 +73,12 @@ def test_from_priors(inpainter: Inpainter, negative: str, per_round: int) -> Non
         best = [one for one in rounds for row in [Noted().scores(one)] if row.max() == provenance.score]
         assert provenance.score == max(Noted().scores(one).max() for one in rounds)
         assert any(np.array_equal(image.image, candidate) for candidate in best[0].images)
-        assert (image.product, image.category, provenance.mode, provenance.method) == ("nut", "hole", "diffusion", "priors")
+        assert (image.product, image.category, provenance.mode, provenance.method) == (
+            "nut",
+            "hole",
+            "diffusion",
+            "priors",
+        )
         assert (provenance.seed, provenance.shape, provenance.example) == (5, "square", None)
         assert provenance.source in dict(NORMALS)
         assert image.mask.sum() == 256

@@ -35,7 +35,9 @@ def by_hand(one: np.ndarray, two: np.ndarray, window: int) -> float:
     return float(np.mean(values))
 
 
-@pytest.mark.parametrize(("box", "window"), [((2, 3, 13, 14), 7), ((0, 0, 16, 16), 7), ((4, 4, 8, 16), 3), ((5, 5, 6, 9), 1)])
+@pytest.mark.parametrize(
+    ("box", "window"), [((2, 3, 13, 14), 7), ((0, 0, 16, 16), 7), ((4, 4, 8, 16), 3), ((5, 5, 6, 9), 1)]
+)
 def test_ssim_by_hand(box: tuple[int, int, int, int], window: int) -> None:
     image, reference = noise(0, 16, 16, 3), noise(1, 16, 16, 3)
     left, top, right, bottom = box
