@@ -89,7 +89,7 @@ def test_from_priors(inpainter: Inpainter, negative: str, per_round: int) -> Non
 def test_from_samples(inpainter: Inpainter) -> None:
     steps: list[tuple[int, int]] = []
     synthesis = DiffusionSynthesis(inpainter, MeanSSIM(), 5, progress=lambda *step: steps.append(step))
-    (made,) = synthesis.from_samples(Category("nut", "hole"), pastes, count=1)
+    (made,) = synthesis.from_samples(replace(HOLE, negative_prompt="a nut"), pastes, count=1)
     assert made.provenance.prompt == "hole defect"
     assert (made.provenance.method, made.provenance.example, made.provenance.shape) == ("samples", "real.png", None)
     assert steps[-1] == (18, 18)
@@ -116,7 +116,7 @@ def test_what_cannot_be_made_is_an_error(inpainter: Inpainter) -> None:
         synthesis.from_priors(HOLE, [], square)
     with pytest.raises(ConfigError, match="no description"):
         synthesis.from_priors(Category("nut", "hole"), NORMALS, square)
-    with pytest.raises(ConfigError, match="negative prompt"):
-        synthesis.from_samples(replace(HOLE, negative_prompt="a nut"), pastes)
+    with pytest.raises(ConfigError, match="no paste"):
+        list(synthesis.from_samples(HOLE, lambda rng, count: []))
     with pytest.raises(ConfigError, match="'nothing' is empty"):
         list(synthesis.from_priors(HOLE, NORMALS, lambda image, rng: (np.zeros((64, 64), bool), "nothing")))

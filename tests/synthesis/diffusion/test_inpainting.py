@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -243,3 +244,27 @@ def test_numbers_that_are_not_finite_are_an_error(weights: Path) -> None:
     mean, deviation = coder.encoded(np.zeros((3, 64, 64, 3), np.uint8))
     assert mean.shape == deviation.shape == (3, 4, 8, 8)
     assert coder.decoded(mean).shape == (3, 64, 64, 3)
+
+
+class PlainVAE:
+    """Latents that are the pixels themselves, halved."""
+
+    dtype = torch.float32
+    config = SimpleNamespace(block_out_channels=(1,), scaling_factor=0.5)
+
+    def encode(self, inputs: torch.Tensor) -> SimpleNamespace:
+        assert inputs.min() >= -1
+        assert inputs.max() <= 1
+        return SimpleNamespace(latent_dist=SimpleNamespace(mean=inputs, std=torch.ones_like(inputs)))
+
+    def decode(self, latents: torch.Tensor, return_dict: bool) -> tuple[torch.Tensor]:
+        assert not return_dict
+        return (latents,)
+
+
+def test_pixels_survive_the_way_there_and_back(images: np.ndarray) -> None:
+    coder = LatentCoder(PlainVAE(), torch.device("cpu"), 3)
+    mean, deviation = coder.encoded(images)
+    assert mean.shape == (4, 3, 64, 64)
+    assert (mean.min(), mean.max(), deviation.max()) == (-0.5, 0.5, 0.5)
+    np.testing.assert_array_equal(coder.decoded(mean), images)

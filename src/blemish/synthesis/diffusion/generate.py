@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class Category:
 
     Attributes:
         product, category: names.
-        prompts: descriptions; one of them is drawn for each image. Empty: `config.sample_prompt`.
+        prompts: descriptions; one of them is drawn for each image.
         negative_prompt: for what is missing; empty: nothing is.
         others: descriptions of all other categories of the product; the selection tells it from them.
     """
@@ -133,25 +133,26 @@ class DiffusionSynthesis:
     ) -> Iterator[Synthetic]:
         """Images `start` … `count` − 1 from real defects: each the best of pastes × noise factors of one region.
 
+        The prompt is `config.sample_prompt`, and there is no negative one, whatever descriptions the category has.
+
         Args:
             draw_pastes: chooses a defect region and pastes it so often.
             count: how many images there shall be in the end; None: 16, as in the paper.
 
         Raises:
-            ConfigError: an empty mask, or a negative prompt, which is for descriptions.
+            ConfigError: no pastes, or an empty mask.
         """
-        if category.negative_prompt:
-            raise ConfigError(
-                f"{category.product}/{category.category} has a negative prompt beside real defects.",
-                "Leave it out: the pasted defect says what is to be seen.",
-            )
+        prompt = self._config.sample_prompt.format(category=category.category)
+        category = replace(category, prompts=(prompt,), negative_prompt="")
 
         def rounds(rng: np.random.Generator) -> Iterator[list[_Scene]]:
-            yield [
-                _Scene(one.image, one.mask, one.box, one.source, one.example, None)
-                for one in draw_pastes(rng, self._config.pastes)
-                if _box(one.mask, "paste")
-            ]
+            pastes = draw_pastes(rng, self._config.pastes)
+            if not pastes or not all(one.mask.any() for one in pastes):
+                raise ConfigError(
+                    f"{category.product}/{category.category} has no paste, or one with an empty mask.",
+                    "Give a defect region and a place for it.",
+                )
+            yield [_Scene(one.image, one.mask, one.box, one.source, one.example, None) for one in pastes]
 
         factors, steps = self._config.plan("")
         work = self._config.pastes * len(factors) * steps
@@ -166,11 +167,10 @@ class DiffusionSynthesis:
         start: int,
         count: int,
     ) -> Iterator[Synthetic]:
-        prompts = category.prompts or (self._config.sample_prompt.format(category=category.category),)
         meter = _Meter(self._progress, (count - start) * work)
         for index in range(start, count):
             rng = generator(self._seed, f"diffusion {category.product!r} {category.category!r}", index)
-            prompt = prompts[int(rng.integers(len(prompts)))]
+            prompt = category.prompts[int(rng.integers(len(category.prompts)))]
             best: tuple[float, Pixels, _Scene] | None = None
             for scenes in rounds(rng):
                 found = self._best(category, guidance, prompt, scenes, rng, meter)
