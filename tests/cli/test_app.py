@@ -89,6 +89,14 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
                 "  → Run: pip install 'blemish[train]'",
             ],
         ),
+        (
+            ModuleNotFoundError("No module named 'diffusers'", name="diffusers.models"),
+            2,
+            [
+                "Error: 'blemish doctor' needs the package 'diffusers', which is not installed.",
+                "  → Run: pip install 'blemish[diffusion]'",
+            ],
+        ),
         (KeyboardInterrupt(), 130, ["", "Stopped."]),
     ],
 )

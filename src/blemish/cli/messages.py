@@ -15,7 +15,10 @@ from blemish.errors import BlemishError, MissingExtraError
 DEFECTS_FOUND, NOTHING_DONE, SOME_UNREADABLE, INTERNAL_ERROR, INTERRUPTED = 1, 2, 3, 70, 130
 # What a shell reports of a program whose reader went away.
 _BROKEN_PIPE = 141
-_EXTRA_OF = dict.fromkeys(("torch", "timm", "lightning", "lightning_fabric", "safetensors", "scipy"), "train")
+_EXTRA_OF = {
+    **dict.fromkeys(("torch", "timm", "lightning", "lightning_fabric", "safetensors", "scipy"), "train"),
+    **dict.fromkeys(("diffusers", "transformers"), "diffusion"),
+}
 
 
 class Verbs(TyperGroup):
