@@ -47,6 +47,7 @@ class FusionWeights(BaseModel):
         reconstruction: weight of the reconstruction error.
         refiner: weight of the refiner.
         evidence: the refiner enters as −ln(1 − S_ref), which tells apart what its sigmoid saturates; else as S_ref.
+        detection: weight of UniADC's detection, which enters as −ln(1 − probability); 0: it does not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +55,7 @@ class FusionWeights(BaseModel):
     reconstruction: FiniteFloat = 1.0
     refiner: FiniteFloat = 0.0
     evidence: bool = False
+    detection: FiniteFloat = 0.0
 
 
 class ProductCalibration(BaseModel):

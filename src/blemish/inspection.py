@@ -27,7 +27,8 @@ class Region:
         score: highest value of the anomaly map inside the region.
         category: name of the defect; `UNKNOWN_DEFECT` when none of the product's categories claims it with enough
             confidence; None until the model has learned categories of this product.
-        category_scores: category → score in [0, 1], with sum 1; empty until then.
+        category_scores: category → share of the region that it claims, in [0, 1], with sum ≤ 1 (the rest is claimed
+            by none); empty until then.
     """
 
     box: tuple[int, int, int, int]
@@ -79,7 +80,7 @@ class Inspection:
         regions: connected parts of `mask`, highest score first.
         category: what the defective area votes for: one of `categories` or `UNKNOWN_DEFECT`; None for a normal image
             and until the model has learned categories of this product.
-        category_scores: category → score in [0, 1], with sum 1: the regions' scores weighted by area.
+        category_scores: category → score in [0, 1], with sum ≤ 1: the regions' scores weighted by area.
         categories: names that the model has learned for this product.
         category_map: int16, h×w: index into `categories` of each pixel of `mask`, −1 elsewhere and where the defect
             is unknown; None where `categories` is empty.

@@ -14,14 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish import model_folder
-from blemish.calibration import Calibration, FusionWeights
-from blemish.config import TrainConfig
+from blemish.calibration import Calibration, FusionWeights, ProductCalibration
+from blemish.config import TeachConfig, TrainConfig
 from blemish.data.decode import IntensityRange, bit_depth, image_size, load_square, square
 from blemish.data.masks import resize_mask
 from blemish.engines.engine import Engine, EngineMaps
 from blemish.errors import ConfigError, ImageError
 from blemish.inspection import UNKNOWN_PRODUCT, Failure, Inspection
-from blemish.regions import find_regions
+from blemish.kept.examples import ExamplesFolder, KeptExamples
+from blemish.kept.images import KeptFolder, KeptImages
+from blemish.naming import Claims, distinct, with_names
+from blemish.regions import connected, find_parts
 from blemish.scoring import fuse, image_score
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 Image = str | Path | NDArray[np.uint8]
 _DECODERS = 2
+_SMALLEST_REGION = 1 / 12_500  # of the image: 4 pixels at 224
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class RawMaps:
         similarities: cosine similarity to each product's prompt.
         reconstruction: float32 S×S, ≥ 0.
         refiner: float32 S×S in [0, 1]; None without a refiner.
+        claims: of the product's categories; None while it has none.
     """
 
     source: str | None
@@ -52,6 +57,7 @@ class RawMaps:
     similarities: Mapping[str, float]
     reconstruction: NDArray[np.float32]
     refiner: NDArray[np.float32] | None
+    claims: Claims | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,10 @@ class Inspector:
         rois: per product a bool S×S mask, true where defects count; products without one count everywhere.
         curve: losses of the training as JSON lines.
         seen: fingerprints (`data.duplicates.file_hash`) of the images that trained or calibrated it.
+        categories: product → names of its defects, in the order in which they were learned.
+        teaching: how they were learned; None while there are none.
+        kept: product → normal images that stay with the model.
+        examples: product → defective images from which its categories were learned.
     """
 
     engine: Engine
@@ -75,6 +85,10 @@ class Inspector:
     rois: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     curve: str = ""
     seen: frozenset[str] = frozenset()
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    teaching: TeachConfig | None = None
+    kept: Mapping[str, KeptImages] = field(default_factory=dict)
+    examples: Mapping[str, KeptExamples] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -98,16 +112,21 @@ class Inspector:
         folder = model_folder.locate(model, offline=offline)
         header = model_folder.read_header(folder)
         model_folder.check_embedded(folder, header)
-        runtime = TorchEngine.load(folder, header.train.backbone, header.train.model, len(header.products), device)
+        train = header.train
+        runtime = TorchEngine.load(folder, train.backbone, train.model, len(header.products), device, header.teach)
         calibration = Calibration.load(folder / model_folder.CALIBRATION)
         return cls(
             runtime,
             header.products,
-            header.train,
+            train,
             calibration,
             model_folder.read_rois(folder, header),
             model_folder.read_curve(folder),
             model_folder.read_seen(folder),
+            header.categories,
+            header.teach,
+            KeptFolder(folder, header.products),
+            ExamplesFolder(folder, header.products),
         )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -119,11 +138,13 @@ class Inspector:
         engine: TorchEngine = self.engine  # type: ignore[assignment]
         return model_folder.write(
             Path(path),
-            model_folder.Header.of(self.products, self.config),
+            model_folder.Header.of(self.products, self.config, self.categories, self.teaching),
             self.calibration,
             self.rois,
             self.curve,
             self.seen,
+            self.kept,
+            self.examples,
             lambda folder: engine.save(folder, self.config.backbone),
             overwrite=overwrite,
         )
@@ -176,13 +197,14 @@ class Inspector:
             ModelError: the product has no calibration.
         """
         calibration = self.calibration[raw.product]
-        fused = fuse(raw.reconstruction, raw.refiner, fusion or calibration.fusion, self.rois.get(raw.product))
+        fused = self.fused(raw, fusion or calibration.fusion)
         score = image_score(fused)
         similarity = raw.similarities[raw.product]
         known = raw.named or calibration.known(similarity)
         defective = known and calibration.defective(score)
-        mask = calibration.mask(fused, defective)
-        return Inspection(
+        mask = self._mask(raw, calibration, fused, defective)
+        parts = find_parts(fused, mask, raw.size, self._smallest) if defective else ()
+        found = Inspection(
             score=score,
             p_value=calibration.p_value(score) if known else 1.0,
             defective=defective,
@@ -193,9 +215,18 @@ class Inspector:
             size=raw.size,
             requested_rate=calibration.false_alarm_rate if known else None,
             effective_rate=calibration.effective_rate if known else None,
-            regions=find_regions(fused, mask, raw.size) if defective else (),
+            regions=tuple(region for region, _ in parts),
             source=raw.source,
         )
+        if raw.claims is None or self.teaching is None or not known:
+            return found
+        return with_names(found, [pixels for _, pixels in parts], raw.claims, self.teaching.certainty)
+
+    def fused(self, raw: RawMaps, fusion: FusionWeights | None = None) -> NDArray[np.float32]:
+        """The final anomaly map, S×S; `fusion` replaces the stored weights."""
+        weights = fusion or self.calibration[raw.product].fusion
+        detection = None if raw.claims is None else raw.claims.detection
+        return fuse(raw.reconstruction, raw.refiner, weights, self.rois.get(raw.product), detection)
 
     def with_calibration(self, calibration: Calibration) -> Inspector:
         """The same model with other thresholds."""
@@ -211,6 +242,21 @@ class Inspector:
         if not small.any():
             raise ConfigError(f"The region of interest of '{product}' is empty.", "Paint the part to inspect white.")
         return replace(self, rois={**self.rois, product: small})
+
+    @property
+    def _smallest(self) -> int:
+        """Least area of a region in pixels of the map, unless it is the only one."""
+        return max(1, round(_SMALLEST_REGION * self.size**2))
+
+    def _mask(
+        self, raw: RawMaps, calibration: ProductCalibration, fused: NDArray[np.float32], defective: bool
+    ) -> NDArray[np.bool_]:
+        """Pixels above the threshold, and around them what the categories claim."""
+        mask = calibration.mask(fused, defective)
+        if raw.claims is None or not defective or not calibration.fusion.detection:
+            return mask
+        claimed = raw.claims.claimed & (fused > 0)  # nothing outside the region of interest
+        return connected(mask | claimed, mask)
 
     def _index(self, product: str) -> int:
         if product not in self.products:
@@ -289,7 +335,16 @@ class Inspector:
             dict(zip(self.products, maps.similarities[row].tolist(), strict=True)),
             maps.reconstruction[row],
             refiner,
+            self._claims(maps, row),
         )
+
+    def _claims(self, maps: EngineMaps, row: int) -> Claims | None:
+        names = self.categories.get(self.products[int(maps.products[row])], ())
+        if maps.categories is None or not names:
+            return None
+        everywhere = distinct(self.categories)
+        rows = [everywhere.index(name) for name in names]
+        return Claims.of(names, maps.categories[row, rows], self.size)
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,16 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from blemish.calibration import Calibration
-from blemish.config import HUB_ID, TrainConfig
+from blemish.config import HUB_ID, TeachConfig, TrainConfig
 from blemish.data.masks import read_mask
 from blemish.errors import ModelError
 from blemish.files import replaced_folder
+from blemish.kept.examples import KeptExamples, write_examples
+from blemish.kept.images import KeptImages, write_kept
 
 CONFIG, CALIBRATION, CARD = "config.json", "calibration.json", "README.md"
 CURVE, SEEN = "curve.jsonl", "seen.txt"
-FORMAT = 2
+FORMAT = 3
 
 
 class Header(BaseModel):
@@ -31,6 +33,8 @@ class Header(BaseModel):
         format: version of the folder's layout.
         products: names, in the order of the prompts.
         train: how the model was trained.
+        categories: product → names of its defects, in the order in which they were learned.
+        teach: how they were learned; None while there are none.
         embedded: digest of the embedded backbone's weights, which do not travel with the model; None with another one.
     """
 
@@ -39,16 +43,26 @@ class Header(BaseModel):
     format: int = FORMAT
     products: tuple[str, ...]
     train: TrainConfig
+    categories: dict[str, tuple[str, ...]] = {}
+    teach: TeachConfig | None = None
     embedded: str | None = None
 
     @classmethod
-    def of(cls, products: tuple[str, ...], train: TrainConfig) -> Header:
+    def of(
+        cls,
+        products: tuple[str, ...],
+        train: TrainConfig,
+        categories: Mapping[str, tuple[str, ...]] | None = None,
+        teach: TeachConfig | None = None,
+    ) -> Header:
         """The header of a model trained with this package; paths of the machine that trained it stay there."""
         backbone = train.backbone.portable()
         anomalies = train.pseudo_anomalies.model_copy(update={"textures": None})
         return cls(
             products=products,
             train=train.model_copy(update={"backbone": backbone, "pseudo_anomalies": anomalies}),
+            categories=dict(categories or {}),
+            teach=teach if teach is None else teach.portable(),
             embedded=_digest() if backbone.name == "embedded" else None,
         )
 
@@ -71,7 +85,8 @@ def locate(model: str | Path, *, offline: bool) -> Path:
 
         return Path(
             snapshot_download(
-                str(model), allow_patterns=["*.json", "*.jsonl", "*.txt", "*.safetensors", "*.md", "rois/*.png"]
+                str(model),
+                allow_patterns=["*.json", "*.jsonl", "*.txt", "*.safetensors", "*.md", "rois/*.png", "*/*.png"],
             )
         )
     except Exception as error:  # the hub client raises errors of a dozen libraries
@@ -133,6 +148,8 @@ def write(
     rois: Mapping[str, NDArray[np.bool_]],
     curve: str,
     seen: Iterable[str],
+    kept: Mapping[str, KeptImages],
+    examples: Mapping[str, KeptExamples],
     write_weights: Callable[[Path], None],
     *,
     overwrite: bool,
@@ -149,6 +166,8 @@ def write(
             (folder / CURVE).write_text(curve, encoding="utf-8", newline="\n")
         if fingerprints := sorted(seen):
             (folder / SEEN).write_text("\n".join([*fingerprints, ""]), encoding="utf-8", newline="\n")
+        write_kept(folder, header.products, kept)
+        write_examples(folder, header.products, examples)
         write_weights(folder)
         (folder / CARD).write_text(_card(header, calibration), encoding="utf-8", newline="\n")
     return path
@@ -156,6 +175,13 @@ def write(
 
 def _roi_path(folder: Path, index: int) -> Path:
     return folder / "rois" / f"{index}.png"
+
+
+def _names(header: Header) -> list[str]:
+    if header.teach is None:
+        return []
+    named = "; ".join(f"{product}: {', '.join(names)}" for product, names in header.categories.items())
+    return ["", f"It names defects (UniADC, embeddings `{header.teach.embeddings}`) of {named}."]
 
 
 def _card(header: Header, calibration: Calibration) -> str:
@@ -170,6 +196,7 @@ def _card(header: Header, calibration: Calibration) -> str:
         f"OneNIP, preset `{train.preset}`, decoder `{train.model.decoder}`, backbone `{train.backbone.name}`, "
         f"{train.model.size} px, seed {train.seed}.",
         "It was trained on normal images alone.",
+        *_names(header),
         "",
         "```python",
         "from blemish import Inspector",

@@ -60,12 +60,31 @@ def label(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
     return labels, int(is_root.sum())
 
 
+def connected(mask: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The 8-connected parts of a mask that hold a seed; both bool, H×W."""
+    labels, count = label(mask)
+    kept = np.zeros(count + 1, dtype=np.bool_)
+    kept[labels[seeds]] = True
+    kept[0] = False
+    return np.asarray(kept[labels])
+
+
 def find_regions(
     anomaly_map: NDArray[np.float32],
     mask: NDArray[np.bool_],
     original_size: tuple[int, int],
     min_area: int = 1,
 ) -> tuple[Region, ...]:
+    """The regions of `find_parts` alone."""
+    return tuple(region for region, _ in find_parts(anomaly_map, mask, original_size, min_area))
+
+
+def find_parts(
+    anomaly_map: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    original_size: tuple[int, int],
+    min_area: int = 1,
+) -> tuple[tuple[Region, NDArray[np.bool_]], ...]:
     """Describe the 8-connected parts of a mask in pixels of the original image.
 
     Outlines are outer boundaries (holes are filled). Rasterised at model resolution, an outline contains the centre
@@ -78,7 +97,7 @@ def find_regions(
         min_area: in pixels of the map; smaller parts are left out, but the highest-scoring part never is.
 
     Returns:
-        The regions, highest score first (ties: the larger one, then raster order).
+        The regions with their pixels, bool h×w, highest score first (ties: the larger one, then raster order).
     """
     labels, count = label(mask)
     if not count:
@@ -96,25 +115,24 @@ def find_regions(
     lefts, rights = np.minimum.reduceat(xs, starts), np.maximum.reduceat(xs, starts) + 1
 
     leaving = _leaving_directions(mask)
-    regions: list[Region] = []
+    found: list[tuple[Region, NDArray[np.bool_]]] = []
     for i in np.lexsort((-areas, -scores)):
-        if regions and areas[i] < min_area:
+        if found and areas[i] < min_area:
             continue
         top, bottom = int(ys[starts[i]]), int(ys[ends[i] - 1]) + 1
         outline = _trace(leaving, width + 1, top * (width + 1) + int(xs[starts[i]]))
         x0, x1 = _span(int(lefts[i]), int(rights[i]), scale_x, original_size[0])
         y0, y1 = _span(top, bottom, scale_y, original_size[1])
-        regions.append(
-            Region(
-                box=(x0, y0, x1, y1),
-                polygon=tuple(
-                    (round(x * scale_x, 2), round(y * scale_y, 2)) for x, y in _simplify(outline, OUTLINE_TOLERANCE)
-                ),
-                area=float(areas[i] * scale_x * scale_y),
-                score=float(scores[i]),
-            )
+        region = Region(
+            box=(x0, y0, x1, y1),
+            polygon=tuple(
+                (round(x * scale_x, 2), round(y * scale_y, 2)) for x, y in _simplify(outline, OUTLINE_TOLERANCE)
+            ),
+            area=float(areas[i] * scale_x * scale_y),
+            score=float(scores[i]),
         )
-    return tuple(regions)
+        found.append((region, np.asarray(labels == i + 1)))
+    return tuple(found)
 
 
 def _span(low: int, high: int, scale: float, size: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ def fuse(
     refiner: NDArray[np.float32] | None,
     weights: FusionWeights,
     roi: NDArray[np.bool_] | None = None,
+    detection: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Final anomaly map, a weighted sum (OneNIP eq. 10); 0 outside the region of interest.
 
@@ -24,11 +25,14 @@ def fuse(
         refiner: h×w in [0, 1]; None without a refiner.
         weights: of the two.
         roi: h×w, true where defects count.
+        detection: h×w logits of the discriminator (UniADC); None while there are no categories.
     """
     fused = np.float32(weights.reconstruction) * reconstruction
     if refiner is not None:
         refined = -np.log(np.maximum(1 - refiner, _SMALLEST)) if weights.evidence else refiner
         fused = fused + np.float32(weights.refiner) * refined
+    if detection is not None and weights.detection:
+        fused = fused + np.float32(weights.detection) * np.logaddexp(np.float32(0), detection)
     return fused if roi is None else np.where(roi, fused, np.float32(0))
 
 

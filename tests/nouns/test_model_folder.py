@@ -95,7 +95,7 @@ def test_a_config_is_damaged(folder: Path, content: bytes) -> None:
 
 def test_a_config_of_another_format(folder: Path) -> None:
     changed(folder, format=1)
-    with pytest.raises(ModelError, match="has format 1, not 2") as caught:
+    with pytest.raises(ModelError, match="has format 1, not 3") as caught:
         read_header(folder)
     assert "Install" in caught.value.remedy
 

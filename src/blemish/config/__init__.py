@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from blemish.config.base import PresetName
 from blemish.config.network import HUB_ID, BackboneConfig, DecoderName, ModelConfig
+from blemish.config.teach import Blending, TeachConfig
 from blemish.config.train import PseudoAnomalyShares, TrainConfig
 
 __all__ = [
     "HUB_ID",
     "BackboneConfig",
+    "Blending",
     "DecoderName",
     "ModelConfig",
     "PresetName",
     "PseudoAnomalyShares",
+    "TeachConfig",
     "TrainConfig",
 ]

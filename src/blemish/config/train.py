@@ -57,6 +57,8 @@ class TrainConfig(Config):
         refiner_share: of the refiner's map in the fusion, once the reconstruction map is brought to scale 1.
         evidence: the refiner enters the fusion as −ln(1 − probability), else as its probability (the paper).
         hold_out: share of the normal training images kept for calibration, whole groups at a time.
+        kept: normal images per product that stay in the model folder, of those that train and of those that calibrate,
+            so that categories can be learned without the data; 0: none.
         precision: as Lightning Fabric names it.
         checkpoint_minutes: a checkpoint is written this often.
     """
@@ -86,6 +88,7 @@ class TrainConfig(Config):
     refiner_share: float = Field(default=0.5, ge=0, le=1)
     evidence: bool = False
     hold_out: float = Field(default=0.15, gt=0, lt=1)
+    kept: int = Field(default=48, ge=0)
     false_alarm_rate: float = Field(default=0.01, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"

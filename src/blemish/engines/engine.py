@@ -18,12 +18,14 @@ class EngineMaps:
         products: int64 B, index of the product whose prompt was used.
         reconstruction: float32 B×S×S, ≥ 0.
         refiner: float32 B×S×S in [0, 1]; None without a refiner.
+        categories: float32 B×K×s×s logits of all categories of the model at s ≤ S; None while there are none.
     """
 
     similarities: NDArray[np.float32]
     products: NDArray[np.int64]
     reconstruction: NDArray[np.float32]
     refiner: NDArray[np.float32] | None
+    categories: NDArray[np.float32] | None = None
 
 
 class Engine(Protocol):

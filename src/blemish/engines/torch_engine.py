@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,15 @@ from torch import Tensor
 
 from blemish.backbones.backbone import Backbone, build_backbone
 from blemish.backbones.description import Description
-from blemish.config import BackboneConfig, ModelConfig
+from blemish.config import BackboneConfig, ModelConfig, TeachConfig
 from blemish.engines.engine import EngineMaps
 from blemish.engines.tensors import read_metadata, read_tensors, save_tensors
 from blemish.errors import ConfigError, ModelError
+from blemish.models.categories import CategoryHead
 from blemish.models.prompted import PromptedNetwork
 
 WEIGHTS, PROMPTS, BACKBONE = "model.safetensors", "prompts.safetensors", "backbone.safetensors"
+CATEGORIES = "categories.safetensors"
 
 
 class TorchEngine:
@@ -43,23 +46,39 @@ class TorchEngine:
             maps.products.cpu().numpy(),
             maps.reconstruction_map.float().cpu().numpy(),
             None if refined is None else refined.float().cpu().numpy(),
+            None if maps.category_logits is None else maps.category_logits.float().cpu().numpy(),
         )
+
+    def with_categories(self, head: CategoryHead) -> TorchEngine:
+        """The same network with other categories; its weights are shared."""
+        network = copy(self.network)
+        network._modules = dict(self.network._modules)
+        network.categories = head
+        return TorchEngine(network, str(self.device))
 
     def save(self, folder: Path, backbone: BackboneConfig) -> None:
         """Write weights and prompts to a folder, and the backbone's weights unless they ship with the package."""
         state = self.network.state_dict()
-        network = {name: value for name, value in state.items() if not name.startswith(("backbone.", "prompts"))}
-        save_tensors(network, folder / WEIGHTS)
+        apart = ("backbone.", "categories.", "prompts")
+        save_tensors({name: value for name, value in state.items() if not name.startswith(apart)}, folder / WEIGHTS)
         save_tensors({"prompts": state["prompts"]}, folder / PROMPTS)
+        if self.network.categories is not None:
+            save_tensors(self.network.categories.state_dict(), folder / CATEGORIES)
         if backbone.name != "embedded":
             extractor = self.network.backbone
             save_tensors(extractor.state_dict(), folder / BACKBONE, extractor.description.metadata())
 
     @classmethod
     def load(
-        cls, folder: Path, backbone: BackboneConfig, model: ModelConfig, products: int, device: str = "auto"
+        cls,
+        folder: Path,
+        backbone: BackboneConfig,
+        model: ModelConfig,
+        products: int,
+        device: str = "auto",
+        teach: TeachConfig | None = None,
     ) -> TorchEngine:
-        """Read what `save` wrote.
+        """Read what `save` wrote; `teach`: how its categories were learned, None while it has none.
 
         Raises:
             ModelError: a file is missing, damaged or of another model.
@@ -69,6 +88,8 @@ class TorchEngine:
         state = {**read_tensors(folder / WEIGHTS), **read_tensors(folder / PROMPTS)}
         own = {f"backbone.{name}": value for name, value in extractor.state_dict().items()}
         _load(network, {**state, **own}, folder / WEIGHTS)
+        if teach is not None:
+            network.categories = _read_categories(folder / CATEGORIES, network, teach)
         return cls(network, device)
 
 
@@ -90,6 +111,15 @@ def _read_backbone(path: Path, backbone: BackboneConfig, size: int) -> Backbone:
     extractor = build_backbone(backbone, size, Description.of(read_metadata(path)))
     _load(extractor, read_tensors(path), path)
     return extractor
+
+
+def _read_categories(path: Path, network: PromptedNetwork, teach: TeachConfig) -> CategoryHead:
+    state = read_tensors(path)
+    if "embeddings" not in state:
+        raise ModelError(f"{path} holds no embeddings of categories.", "Copy the model folder again.")
+    head = CategoryHead(network.layout, teach, state["embeddings"])
+    _load(head, state, path)
+    return head
 
 
 def _load(module: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:

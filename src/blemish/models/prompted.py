@@ -1,4 +1,4 @@
-"""The whole chain from pixels to maps: backbone, standardisation, choice of the prompt, OneNIP."""
+"""The whole chain from pixels to maps: backbone, standardisation, choice of the prompt, OneNIP, categories."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from blemish.backbones.backbone import Backbone
 from blemish.backbones.layout import FeatureLayout
 from blemish.config import ModelConfig
+from blemish.models.categories import CategoryHead
 from blemish.models.onenip import OneNIP
 from blemish.models.prompt_bank import PromptBank
 
@@ -24,12 +25,14 @@ class PromptedMaps:
         products: B, index of the product whose prompt was used.
         reconstruction_map: B×S×S, ≥ 0.
         refiner_map: B×S×S in [0, 1]; None without a refiner.
+        category_logits: B×K×side×side at the resolution of the cells; None while there are no categories.
     """
 
     similarities: Tensor
     products: Tensor
     reconstruction_map: Tensor
     refiner_map: Tensor | None
+    category_logits: Tensor | None
 
 
 class PromptedNetwork(nn.Module):
@@ -69,6 +72,7 @@ class PromptedNetwork(nn.Module):
             adds_to_prompt=config.prompt_patches > 0,
             error_smoothing=config.error_smoothing,
         )
+        self.categories: CategoryHead | None = None
         self.bank = PromptBank(self.layout, products, config.prompt_patches) if config.prompt_patches else None
         self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
         self.register_buffer("std", torch.ones(1, channels, 1, 1))
@@ -125,8 +129,13 @@ class PromptedNetwork(nn.Module):
             chosen = similarities.argmax(dim=1)
         else:
             chosen = torch.full((len(images),), product, device=images.device)
-        maps = self.model.maps(tokens, self.reconstruct(tokens, chosen))
-        refined = maps.refiner_map
+        reconstruction = self.reconstruct(tokens, chosen)
+        maps = self.model.maps(tokens, reconstruction)
+        refined, head = maps.refiner_map, self.categories
         return PromptedMaps(
-            similarities, chosen, maps.reconstruction_map.squeeze(1), None if refined is None else refined.squeeze(1)
+            similarities,
+            chosen,
+            maps.reconstruction_map.squeeze(1),
+            None if refined is None else refined.squeeze(1),
+            None if head is None else head(head.inputs(tokens, reconstruction)),
         )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from blemish.data.duplicates import file_hashes
 from blemish.errors import DataError
 from blemish.inspection import Failure
 from blemish.inspector import Inspector, RawMaps
-from blemish.scoring import fuse, image_score
+from blemish.scoring import image_score
 from blemish.training.loop import TrainProgress
 
 Report = Callable[[TrainProgress], None]
@@ -19,21 +22,21 @@ Statistics = tuple[float, float, float]
 
 def calibrate(
     inspector: Inspector,
-    images: Iterable[Path],
+    images: Iterable[Path | NDArray[np.uint8]],
     *,
     product: str | None = None,
     false_alarm_rate: float | None = None,
-    groups: Mapping[Path, str] | None = None,
+    groups: Sequence[str] | None = None,
     progress: Report | None = None,
 ) -> tuple[Inspector, list[Failure]]:
     """Set thresholds anew from normal images, without training.
 
     Args:
         inspector: the model.
-        images: normal images that did not train it.
+        images: normal images that did not train it, files or pixels.
         product: what they all show; None lets the model find out, which must be one and the same.
         false_alarm_rate: requested share of normal images called defective; None keeps the rate.
-        groups: which part an image shows; images of one part count as one. None: each shows another.
+        groups: which part each image shows; images of one part count as one. None: each shows another.
         progress: called after every image.
 
     Returns:
@@ -42,21 +45,20 @@ def calibrate(
     Raises:
         DataError: no image could be read, or they seem to show several products or none that the model knows.
     """
-    paths = list(images)
+    chosen = list(images)
     statistics: dict[str, dict[str, list[Statistics]]] = {}
     unknown = 0
     failures: list[Failure] = []
-    found = zip(paths, inspector.raw_maps(paths, product=product), strict=True)
-    for done, (path, raw) in enumerate(found, 1):
+    for done, raw in enumerate(inspector.raw_maps(chosen, product=product), 1):
         if isinstance(raw, Failure):
             failures.append(raw)
         elif not (raw.named or inspector.calibration[raw.product].known(raw.similarities[raw.product])):
             unknown += 1
         else:
-            part = str(path) if groups is None else groups[path]
+            part = str(done) if groups is None else groups[done - 1]
             statistics.setdefault(raw.product, {}).setdefault(part, []).append(_statistics(inspector, raw))
         if progress is not None:
-            progress(TrainProgress("calibration", done, len(paths)))
+            progress(TrainProgress("calibration", done, len(chosen)))
     if unknown or len(statistics) > 1:
         shown = [f"{sum(map(len, parts.values()))} × {name}" for name, parts in sorted(statistics.items())]
         shown += [f"{unknown} × none of the model's products"] if unknown else []
@@ -73,7 +75,11 @@ def calibrate(
     if false_alarm_rate is not None:
         new = new.with_rate(false_alarm_rate)
     calibration = inspector.calibration.with_product(name, new)
-    return replace(inspector, calibration=calibration, seen=inspector.seen | file_hashes(paths)), failures
+    return replace(
+        inspector,
+        calibration=calibration,
+        seen=inspector.seen | file_hashes(one for one in chosen if isinstance(one, Path)),
+    ), failures
 
 
 def _worst(images: list[Statistics]) -> Statistics:
@@ -82,7 +88,5 @@ def _worst(images: list[Statistics]) -> Statistics:
 
 
 def _statistics(inspector: Inspector, raw: RawMaps) -> Statistics:
-    fused = fuse(
-        raw.reconstruction, raw.refiner, inspector.calibration[raw.product].fusion, inspector.rois.get(raw.product)
-    )
+    fused = inspector.fused(raw)
     return image_score(fused), float(fused.max()), raw.similarities[raw.product]

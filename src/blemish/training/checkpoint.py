@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -104,3 +105,23 @@ def fingerprint(config: dict[str, Any], files: Iterable[tuple[Path, str]]) -> st
     for path, product in files:
         digest.update(f"{path.name}\0{path.stat().st_size}\0{product}\0".encode())
     return digest.hexdigest()
+
+
+def check_run(run: RunFolder, *, resume: bool, restart: bool) -> None:
+    """Refuse what is in the way of a run; nothing is changed yet."""
+    if not run.path.exists() or not any(run.path.iterdir()):
+        return
+    if not (run.path / RUN).is_file():
+        raise TrainingError(f"{run.path} exists and is no run of Blemish.", "Move it away, or train elsewhere.")
+    if not resume and not restart:
+        raise TrainingError(
+            f"{run.path} holds an unfinished run.", "Continue it with --resume, or discard it with --restart."
+        )
+
+
+def begin_run(run: RunFolder, restart: bool) -> None:
+    """Make the folder of a new run, now that all that it needs has been read."""
+    if restart and run.path.exists():
+        shutil.rmtree(run.path)
+    if not (run.path / RUN).is_file():
+        run.begin()

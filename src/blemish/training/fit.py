@@ -45,14 +45,14 @@ def fit_calibration(
     inspector = Inspector(engine, training.products, config, Calibration(products=blank), seen=seen)
     for name, mask in rois.items():
         inspector = inspector.with_roi(name, mask)
-    groups = {image.path: image.group for image in training.held}
     done, total = 0, len(training.held)
     for product in training.products:
-        paths = [image.path for image in training.held if image.product == product]
+        held = [image for image in training.held if image.product == product]
+        paths = [image.path for image in held]
         weights = _weights(_level(inspector, product, paths), config)
         one = inspector.calibration[product].model_copy(update={"fusion": weights})
         inspector = inspector.with_calibration(inspector.calibration.with_product(product, one))
-        inspector, failures = calibrate(inspector, paths, product=product, groups=groups)
+        inspector, failures = calibrate(inspector, paths, product=product, groups=[image.group for image in held])
         for failure in failures:
             _log.warning("left out of calibration: %s", failure.error)
         done += len(paths)

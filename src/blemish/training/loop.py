@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from blemish.config import TrainConfig
 from blemish.errors import TrainingError
 from blemish.procedural.seeding import generator
 from blemish.training.checkpoint import RunFolder
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 WARM_UP = 50
 LOG_EVERY = 10
 _FINAL_SHARE = 0.02
+_EPOCH = 5
 _MAX_TORCH_SEED = 2**63 - 1
 
 
@@ -56,8 +56,27 @@ class Source(Protocol):
         ...
 
 
-def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
-    """Of a step, counted from 0; see `TrainConfig.schedule`."""
+class OptimiserConfig(Protocol):
+    """What the loop needs to know, of `TrainConfig` and `TeachConfig` alike."""
+
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def clip(self) -> float: ...
+    @property
+    def schedule(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def checkpoint_minutes(self) -> float: ...
+
+
+def learning_rate(config: OptimiserConfig, step: int, steps: int) -> float:
+    """Of a step, counted from 0; see `TrainConfig.schedule`. `polynomial` is UniADC's: (1 − t)^0.9, by epochs of 5."""
+    if config.schedule == "polynomial":
+        return config.learning_rate * (1 - step // _EPOCH * _EPOCH / steps) ** 0.9
     if config.schedule == "step":
         return config.learning_rate * (1.0 if step < 0.8 * steps else 0.1)
     warm = min(1.0, (step + 1) / WARM_UP)
@@ -69,7 +88,7 @@ def optimise(
     fabric: Fabric,
     step_module: nn.Module,
     source: Source,
-    config: TrainConfig,
+    config: OptimiserConfig,
     steps: int,
     run: RunFolder | None,
     report: Callable[[TrainProgress], None],

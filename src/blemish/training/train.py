@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from blemish.backbones.backbone import load_backbone
@@ -21,7 +18,7 @@ from blemish.data.dataset import Dataset
 from blemish.data.decode import IntensityRange, intensity_range, load_square
 from blemish.data.duplicates import file_hashes
 from blemish.engines.torch_engine import TorchEngine
-from blemish.errors import ConfigError, DataError, ImageError, MissingExtraError, TrainingError
+from blemish.errors import DataError, ImageError
 from blemish.files import check_target
 from blemish.inspection import Failure
 from blemish.inspector import Inspector
@@ -30,12 +27,14 @@ from blemish.models.prompted import PromptedNetwork
 from blemish.synthesis.pseudo import PseudoAnomalies, PseudoAnomalyConfig
 from blemish.synthesis.sources import FolderTextures
 from blemish.training.batches import BatchSource
-from blemish.training.checkpoint import RUN, RunFolder, fingerprint
+from blemish.training.checkpoint import RunFolder, begin_run, check_run, fingerprint
 from blemish.training.features import load_pixels
 from blemish.training.fit import fit_calibration
 from blemish.training.images import TrainingImage, TrainingSet
+from blemish.training.kept import keep_images
 from blemish.training.loop import TrainProgress, optimise
 from blemish.training.noise import NoiseTable
+from blemish.training.runtime import counter, launch, one_seed, silent
 from blemish.training.step import TrainingStep
 from blemish.training.store import Store, free_megabytes
 
@@ -89,10 +88,10 @@ def train(
     training = TrainingSet.of(dataset, config.hold_out, config.seed)
     run = None if target is None else _run_folder(target, config, training)
     if run is not None:
-        _check_run(run, resume=resume, restart=restart)  # every process does so before the first one may begin
-    fabric = _fabric(config, devices)
-    report = progress or _silent
-    with Store(free_megabytes() / 2 / fabric.world_size) as store, _one_seed(config.seed):
+        check_run(run, resume=resume, restart=restart)  # every process does so before the first one may begin
+    fabric = launch(config.precision, devices)
+    report = progress or silent
+    with Store(free_megabytes() / 2 / fabric.world_size) as store, one_seed(config.seed):
         inspector = _train(fabric, config, training, run, restart, store, offline, rois or {}, report)
     if target is not None and fabric.is_global_zero:
         assert run is not None
@@ -136,17 +135,18 @@ def _train(
         store,
         fabric.global_rank,
         fabric.world_size,
-        _counter(len(images) * (1 + config.pool * config.uses_anomalies), report),
+        counter(len(images) * (1 + config.pool * config.uses_anomalies), report),
     )
     if config.model.principal_start:
         network.model.start_from_principal_components(source.sample(256))
     module = TrainingStep(network.model, config, NoiseTable(config.seed, fabric.device))
     if run is not None and fabric.is_global_zero:
-        _begin(run, restart)
+        begin_run(run, restart)
     fabric.barrier()
     optimise(fabric, module, source, config, steps, run, report)
     engine = TorchEngine(network, str(fabric.device))
-    return fit_calibration(engine, training, config, ranges, rois, seen, report)
+    inspector = fit_calibration(engine, training, config, ranges, rois, seen, report)
+    return replace(inspector, kept=keep_images(training, pixels, ranges, config.kept, config.seed))
 
 
 def _readable(image: TrainingImage, size: int, failures: list[Failure]) -> bool:
@@ -201,64 +201,3 @@ def _run_folder(target: Path, config: TrainConfig, training: TrainingSet) -> Run
         target.with_name(target.name + ".run"),
         fingerprint(config.model_dump(mode="json", exclude={"checkpoint_minutes", "false_alarm_rate"}), files),
     )
-
-
-def _check_run(run: RunFolder, *, resume: bool, restart: bool) -> None:
-    """Refuse what is in the way of a run; nothing is changed yet."""
-    if not run.path.exists() or not any(run.path.iterdir()):
-        return
-    if not (run.path / RUN).is_file():
-        raise TrainingError(f"{run.path} exists and is no run of Blemish.", "Move it away, or train elsewhere.")
-    if not resume and not restart:
-        raise TrainingError(
-            f"{run.path} holds an unfinished run.", "Continue it with --resume, or discard it with --restart."
-        )
-
-
-def _begin(run: RunFolder, restart: bool) -> None:
-    """Make the folder of a new run, now that all that it needs has been read."""
-    if restart and run.path.exists():
-        shutil.rmtree(run.path)
-    if not (run.path / RUN).is_file():
-        run.begin()
-
-
-def _fabric(config: TrainConfig, devices: str) -> Any:
-    try:
-        from lightning_fabric import Fabric
-    except ModuleNotFoundError:
-        raise MissingExtraError("lightning-fabric", "train", "Training") from None
-    if devices != "auto" and not (devices.isdecimal() and int(devices)):
-        raise ConfigError(f"There are no '{devices}' devices.", "Say auto, or how many, such as 2.")
-    count = 1 if devices == "auto" else int(devices)
-    strategy = "ddp" if count > 1 else "auto"
-    fabric = Fabric(accelerator="auto", devices=count, strategy=strategy, precision=config.precision)
-    fabric.launch()
-    return fabric
-
-
-@contextmanager
-def _one_seed(seed: int) -> Iterator[None]:
-    """Weights are drawn from the seed, and the caller's random state comes back afterwards."""
-    state = torch.get_rng_state()
-    torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
-
-
-def _counter(total: int, report: Report) -> Callable[[int], None]:
-    started, done = time.monotonic(), 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        left = (time.monotonic() - started) / done * (total - done)
-        report(TrainProgress("features", done, total, left))
-
-    return advance
-
-
-def _silent(_: TrainProgress) -> None:
-    pass

@@ -1,0 +1,1 @@
+"""Images that stay with a model: normal ones and labelled examples of defects."""

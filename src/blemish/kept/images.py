@@ -1,0 +1,112 @@
+"""Normal images that stay with their model, so that it can learn categories later without the data it came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from blemish.data.decode import read_image
+from blemish.errors import ModelError
+
+FOLDER, TABLE = "normals", "normals.json"
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class KeptImages:
+    """Normal images of one product at model size.
+
+    Attributes:
+        train: uint8 N×S×S×3, some of the images that trained the model.
+        rows: place of each among all training images of the product, N numbers.
+        parts: for every training image of the product the number of the physical part that it shows. Patches of a
+            prompt bank go round these images: patch p is of image p mod len(parts).
+        held: uint8 M×S×S×3, images that calibrated the model and did not train it.
+        groups: the part that each held image shows, M names.
+    """
+
+    train: Pixels
+    rows: tuple[int, ...]
+    parts: tuple[int, ...]
+    held: Pixels
+    groups: tuple[str, ...]
+
+    def own_patches(self, row: int, patches: int) -> NDArray[np.bool_]:
+        """Which of a bank's patches show the same part as training image `row`."""
+        parts = np.array(self.parts)
+        return np.asarray(parts[np.arange(patches) % len(parts)] == parts[row])
+
+
+class KeptFolder(Mapping[str, KeptImages]):
+    """The kept images of a model folder, read when they are asked for.
+
+    Args:
+        folder: the model's.
+        products: in the model's order.
+    """
+
+    def __init__(self, folder: Path, products: tuple[str, ...]) -> None:
+        self._folder = folder / FOLDER
+        self._names = {
+            name: self._folder / str(index)
+            for index, name in enumerate(products)
+            if (self._folder / str(index) / TABLE).is_file()
+        }
+
+    def __getitem__(self, product: str) -> KeptImages:
+        """Raises KeyError when there are none, ModelError when they are damaged."""
+        folder = self._names[product]
+        try:
+            table: dict[str, Any] = json.loads((folder / TABLE).read_text(encoding="utf-8"))
+            return KeptImages(
+                _read(folder, "train", len(table["rows"])),
+                tuple(table["rows"]),
+                tuple(table["parts"]),
+                _read(folder, "held", len(table["groups"])),
+                tuple(table["groups"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{folder} is damaged: {error!r}.", "Copy the model folder again.") from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def write_kept(folder: Path, products: tuple[str, ...], kept: Mapping[str, KeptImages]) -> None:
+    """Write the kept images into a model folder, as PNG: `normals/<number of the product>/train-0.png` …"""
+    for index, product in enumerate(products):
+        if product not in kept:
+            continue
+        images = kept[product]
+        target = folder / FOLDER / str(index)
+        target.mkdir(parents=True)
+        for kind, pixels in (("train", images.train), ("held", images.held)):
+            for number, one in enumerate(pixels):
+                plain(one).save(target / f"{kind}-{number}.png")
+        table = {"rows": list(images.rows), "parts": list(images.parts), "groups": list(images.groups)}
+        (target / TABLE).write_text(json.dumps(table) + "\n", encoding="utf-8", newline="\n")
+
+
+def plain(pixels: Pixels) -> Image.Image:
+    """Grey where all channels agree, a third of the size."""
+    grey = (pixels == pixels[..., :1]).all()
+    return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels))
+
+
+def _read(folder: Path, kind: str, count: int) -> Pixels:
+    return stacked([read_image(folder / f"{kind}-{number}.png") for number in range(count)])
+
+
+def stacked(images: list[Pixels]) -> Pixels:
+    """Images of one size as one array, which may be empty."""
+    return np.stack(images) if images else np.zeros((0, 0, 0, 3), np.uint8)

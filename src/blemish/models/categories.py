@@ -1,0 +1,98 @@
+"""Names for what OneNIP finds: UniADC's discriminator on OneNIP's features and reconstruction error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from blemish.backbones.layout import FeatureLayout
+from blemish.config import TeachConfig
+from blemish.models.uniadc import Discriminator
+
+_SPREAD = 8.0  # standard deviation of a level's cells, all its components together
+
+
+class CategoryHead(nn.Module):
+    """Categories of all products, one embedding each; categories of the same name share theirs.
+
+    Each level of the backbone is one tap, reduced to its principal components. The reconstruction error goes through
+    the same projections and joins the features in the tap.
+
+    Args:
+        layout: of OneNIP's tokens; its cells are what the discriminator sees.
+        config: width, components, members.
+        embeddings: K×T, of the categories.
+    """
+
+    def __init__(self, layout: FeatureLayout, config: TeachConfig, embeddings: Tensor) -> None:
+        super().__init__()
+        self.layout = layout
+        self._error = config.error
+        self.register_buffer("embeddings", embeddings.float())
+        self._reduced = [min(channels, config.components or channels) for channels in layout.channels]
+        for level, (channels, reduced) in enumerate(zip(layout.channels, self._reduced, strict=True)):
+            self.register_buffer(f"mean{level}", torch.zeros(channels))
+            self.register_buffer(f"projection{level}", torch.eye(channels, reduced))
+        taps = [reduced * (1 + config.error) for reduced in self._reduced]
+        self.members = nn.ModuleList(Discriminator(taps, embeddings.shape[1]) for _ in range(config.members))
+        for member in self.members:
+            nn.init.constant_(member.epsilon, config.temperature)
+
+    @property
+    def channels(self) -> int:
+        """Channels of `inputs`."""
+        return sum(self._reduced) * (1 + self._error)
+
+    @torch.no_grad()
+    def learn_projections(self, tokens: Iterable[Tensor]) -> None:
+        """Set each level's projection to its principal components, scaled to one spread for all levels.
+
+        Args:
+            tokens: batches of standardised tokens.
+        """
+        count, sums, scatters = 0, [0.0] * len(self._reduced), [0.0] * len(self._reduced)
+        for batch in tokens:
+            cells = self.layout.unfold(batch)
+            count += cells.shape[0] * cells.shape[2] * cells.shape[3]
+            for level, part in enumerate(torch.split(cells, self.layout.channels, dim=1)):
+                rows = part.permute(0, 2, 3, 1).flatten(0, 2).double().cpu()
+                sums[level] = sums[level] + rows.sum(0)
+                scatters[level] = scatters[level] + rows.T @ rows
+        for level, reduced in enumerate(self._reduced):
+            mean = sums[level] / count
+            assert isinstance(mean, Tensor)
+            values, vectors = torch.linalg.eigh(scatters[level] / count - torch.outer(mean, mean))
+            scale = _SPREAD / values[-reduced:].sum().clamp(min=1e-12).sqrt()
+            self.get_buffer(f"mean{level}").copy_(mean)
+            self.get_buffer(f"projection{level}").copy_(vectors[:, -reduced:] * scale)
+
+    def inputs(self, tokens: Tensor, reconstruction: Tensor) -> Tensor:
+        """Standardised tokens and their reconstruction, B×C×h×w each → what the discriminators see: B×D×side×side."""
+        cells = self._split(tokens)
+        errors = self._split(tokens - reconstruction) if self._error else [None] * len(cells)
+        parts: list[Tensor] = []
+        for level, (cell, error) in enumerate(zip(cells, errors, strict=True)):
+            projection = self.get_buffer(f"projection{level}")
+            mean = self.get_buffer(f"mean{level}").view(1, -1, 1, 1)
+            parts.append(_projected(cell - mean, projection))
+            if error is not None:
+                parts.append(_projected(error, projection))
+        return torch.cat(parts, dim=1)
+
+    def taps(self, inputs: Tensor) -> list[Tensor]:
+        """`inputs` level by level, shallow to deep."""
+        return list(torch.split(inputs, [reduced * (1 + self._error) for reduced in self._reduced], dim=1))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Mean logits of the members at the cells' resolution: B×K×side×side."""
+        taps, embeddings = self.taps(inputs), self.get_buffer("embeddings")
+        return torch.stack([member.logits(taps, embeddings) for member in self.members]).mean(dim=0)  # type: ignore[operator]
+
+    def _split(self, tokens: Tensor) -> list[Tensor]:
+        return list(torch.split(self.layout.unfold(tokens), self.layout.channels, dim=1))
+
+
+def _projected(cells: Tensor, projection: Tensor) -> Tensor:
+    return torch.einsum("bchw,cd->bdhw", cells, projection)

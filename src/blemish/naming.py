@@ -1,0 +1,107 @@
+"""From category logits to names: which category claims a place, and how certainly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from blemish.inspection import UNKNOWN_DEFECT, Inspection, Region
+
+_STEEPEST = 30.0  # logits beyond it are certain in float32
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What the categories of one product claim in one image.
+
+    Attributes:
+        names: K categories.
+        logits: float32 K×S×S, cos(F, e_k) / ε (UniADC §3.3).
+    """
+
+    names: tuple[str, ...]
+    logits: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, names: tuple[str, ...], coarse: NDArray[np.float32], size: int) -> Claims:
+        """Logits K×s×s upsampled bilinearly to S×S."""
+        planes = [Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR) for plane in coarse]
+        return cls(names, np.stack([np.asarray(plane, dtype=np.float32) for plane in planes]))
+
+    @property
+    def detection(self) -> NDArray[np.float32]:
+        """Logit of a defect, S×S: the mean over the categories; there is no category for normal."""
+        return np.asarray(self.logits.mean(axis=0), dtype=np.float32)
+
+    @property
+    def claimed(self) -> NDArray[np.bool_]:
+        """Where a defect is more likely than not, S×S."""
+        return np.asarray(self.detection > 0)
+
+    def scores(self, mask: NDArray[np.bool_]) -> dict[str, float]:
+        """Share of an area that each category claims, with sum ≤ 1; the rest is claimed by none.
+
+        At each pixel the categories divide the probability of a defect as their softmax says.
+
+        Args:
+            mask: S×S, not empty.
+        """
+        logits = self.logits[:, mask].astype(np.float64)
+        shares = np.exp(logits - logits.max(axis=0))
+        shares /= shares.sum(axis=0)
+        defect = 1 / (1 + np.exp(-logits.mean(axis=0).clip(-_STEEPEST, _STEEPEST)))
+        # the surest half of an area decides: its edge belongs to nobody
+        surest = defect >= np.median(defect)
+        means = (shares * defect)[:, surest].mean(axis=1)
+        return {name: float(value) for name, value in zip(self.names, means, strict=True)}
+
+
+def named(scores: dict[str, float], certainty: float) -> str:
+    """The category with the highest score, or `UNKNOWN_DEFECT` when it does not reach `certainty`."""
+    name = max(scores, key=lambda one: scores[one])
+    return name if scores[name] >= certainty else UNKNOWN_DEFECT
+
+
+def distinct(categories: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """All names of a model's categories, each once, in the order of its embeddings."""
+    return tuple(dict.fromkeys(name for names in categories.values() for name in names))
+
+
+def with_names(found: Inspection, parts: Sequence[NDArray[np.bool_]], claims: Claims, certainty: float) -> Inspection:
+    """An inspection whose regions carry names, and the image the name that its defective area votes for.
+
+    Args:
+        found: what was found, without names.
+        parts: the pixels of each of its regions, bool S×S.
+        claims: of the product's categories in this image.
+        certainty: see `named`.
+    """
+    category_map = np.full(found.mask.shape, -1, dtype=np.int16)
+    if not found.regions:
+        return replace(found, categories=claims.names, category_map=category_map)
+    regions: list[Region] = []
+    for region, part in zip(found.regions, parts, strict=True):
+        scores = claims.scores(part)
+        name = named(scores, certainty)
+        if name != UNKNOWN_DEFECT:
+            category_map[part] = claims.names.index(name)
+        regions.append(replace(region, category=name, category_scores=scores))
+    scores = voted([region.area for region in regions], [region.category_scores for region in regions])
+    return replace(
+        found,
+        regions=tuple(regions),
+        category=named(scores, certainty),
+        category_scores=scores,
+        categories=claims.names,
+        category_map=category_map,
+    )
+
+
+def voted(areas: list[float], scores: list[dict[str, float]]) -> dict[str, float]:
+    """Scores of an image: those of its regions, weighted by area."""
+    total = sum(areas)
+    return {name: sum(area * one[name] for area, one in zip(areas, scores, strict=True)) / total for name in scores[0]}
