@@ -48,6 +48,7 @@ class FusionWeights(BaseModel):
         refiner: weight of the refiner.
         evidence: the refiner enters as −ln(1 − S_ref), which tells apart what its sigmoid saturates; else as S_ref.
         detection: weight of UniADC's detection, which enters as −ln(1 − probability); 0: it does not.
+        former: the weights before there were categories; None: these are they.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +57,7 @@ class FusionWeights(BaseModel):
     refiner: FiniteFloat = 0.0
     evidence: bool = False
     detection: FiniteFloat = 0.0
+    former: FusionWeights | None = None
 
 
 class ProductCalibration(BaseModel):

@@ -34,7 +34,7 @@ class TeachConfig(Config):
         steps, batch, learning_rate, weight_decay, clip, schedule: of the optimiser.
         temperature: ε at the start (the paper: 1).
         focal, dice, entropy: weights of the losses of detection and of classification (the paper: 1, 1, 0.5).
-        resolution: side of the logits at which the losses are computed; 0: image size (the paper).
+        loss_stride: the losses are computed at every so manieth pixel; 1: at all (the paper).
         detection_share: how much the discriminator's detection counts in the anomaly map, once brought to scale; 0:
             the map stays OneNIP's.
         certainty: least share of a region's votes that its category needs, else the defect is unknown.
@@ -67,7 +67,7 @@ class TeachConfig(Config):
     focal: float = Field(default=1, ge=0)
     dice: float = Field(default=1, ge=0)
     entropy: float = Field(default=0.5, ge=0)
-    resolution: int = Field(default=0, ge=0)
+    loss_stride: Literal[1, 2, 4, 8] = 1
     detection_share: float = Field(default=0.5, ge=0, le=1)
     certainty: float = Field(default=0.5, ge=0, le=1)
     seed: int = Field(default=0, ge=0)
@@ -95,14 +95,14 @@ _FAST: dict[str, Any] = {
     "error": True,
     "images": 40,
     "blending": ("feather", "paste"),
-    "own_place": 0.5,
+    "own_place": 0.25,
     "defective_bases": 0.5,
     "alter": True,
     "learning_rate": 2e-3,
     "clip": 1.0,
     "schedule": "cosine",
     "temperature": 0.1,
-    "resolution": 80,
+    "loss_stride": 4,
 }
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},

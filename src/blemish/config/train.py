@@ -96,8 +96,6 @@ class TrainConfig(Config):
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
-        if self.model.decoder == "none" and not self.refines:
-            raise ValueError("with neither a decoder nor a refiner there is nothing to train")
         if self.model.decoder == "none" and (self.restoration or self.model.principal_start):
             raise ValueError("restoration and principal_start need a decoder: set them to false")
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -102,12 +103,22 @@ class PromptedNetwork(nn.Module):
         else:
             self.get_buffer("encoded").copy_(self.model.encode(self.get_buffer("prompts")))
 
-    def reconstruct(self, tokens: Tensor, products: Tensor) -> Tensor:
-        """Reconstruction of standardised tokens under the prompts of `products` (B)."""
+    def reconstruct(self, tokens: Tensor, products: Tensor, excluded: Sequence[Tensor | None] | None = None) -> Tensor:
+        """Reconstruction of standardised tokens under the prompts of `products` (B).
+
+        Args:
+            tokens: B×C×h×w.
+            products: B indices.
+            excluded: for each image the patches (bool) that its composed prompt may not have; None: none.
+        """
         if self.bank is None:
             return self.model.decode(self.model.encode(tokens), self.get_buffer("encoded")[products])
+        without = [None] * len(tokens) if excluded is None else excluded
         indices = torch.cat(
-            [self.bank.search(row.unsqueeze(0), int(product)) for row, product in zip(tokens, products, strict=True)]
+            [
+                self.bank.search(row.unsqueeze(0), int(product), None if own is None else own.unsqueeze(0))
+                for row, product, own in zip(tokens, products, without, strict=True)
+            ]
         )
         return self.model.reconstruct(tokens, self.bank.compose(indices, products))
 

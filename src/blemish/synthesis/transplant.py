@@ -1,4 +1,4 @@
-"""CutPasteByMask: a real defect cut out, turned and scaled a little, and put into another image (UniADC §3.2)."""
+"""CutPasteByMask: a real defect cut out, turned and scaled, and put into another image (UniADC §3.2)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 
 _SMALLEST = 256 / 512**2  # least area of a region that is cut, as a share of the image (the release: 256 px at 512)
 _CONTEXT = 0.25  # of the region's height and width, on each side
-_ANGLE, _SCALE = 15.0, 0.3  # degrees; natural logarithm of the factor
+_ANGLE, _SCALE = 90.0, 0.75  # degrees; natural logarithm of the factor
 _LARGE = 0.6  # regions longer than this share of the image keep their size and direction
 _JITTER = 0.025  # standard deviation of the shift of a defect that stays at its own place, as a share of the image
 _TRIES = 20
@@ -124,7 +124,7 @@ def _cut(donor: Donor, rng: np.random.Generator) -> _Cutting:
 
 
 def _turned(cutting: _Cutting, size: int, rng: np.random.Generator) -> _Cutting:
-    """Mirrored; regions that leave room are turned and scaled a little too."""
+    """Mirrored; regions that leave room are turned and scaled too."""
     pixels, mask, known = cutting.pixels, cutting.mask, cutting.known
     for axis in (0, 1):
         if rng.random() < 0.5:

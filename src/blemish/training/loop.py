@@ -108,6 +108,8 @@ def optimise(
         TrainingError: a loss or a gradient is not finite; the last checkpoint stays.
     """
     parameters = [parameter for parameter in step_module.parameters() if parameter.requires_grad]
+    if not parameters:  # a bank of normal patches is all of the model
+        return
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     first = 0 if run is None else run.restore(step_module, optimizer)
     source.prepare(first)

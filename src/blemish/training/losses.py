@@ -1,4 +1,4 @@
-"""Losses of the refiner: OneNIP's Dice (§3 of the paper), and a focal loss that may stand beside it."""
+"""Losses of the refiner and the discriminator: Dice and focal, per image."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def dice(probability: Tensor, target: Tensor, form: Literal["paper", "standard"]) -> Tensor:
+def dice(probability: Tensor, target: Tensor, form: Literal["paper", "standard", "plain"]) -> Tensor:
     """Dice loss per image: 1 − (f·Σ y·ŷ + 1) / (Σ y² + Σ ŷ² + 1).
 
     Args:
         probability: B×1×H×W in [0, 1].
         target: B×1×H×W in [0, 1].
-        form: `standard` has the usual f = 2; `paper` has f = 1, as the authors' release.
+        form: `standard` has the usual f = 2; `paper` has f = 1, as the authors' release of OneNIP; `plain` has f = 2
+            and sums without squares, as UniADC.
 
     Returns:
         B values in [0, 1).
     """
-    factor = 2 if form == "standard" else 1
+    factor = 1 if form == "paper" else 2
     overlap = (probability * target).flatten(1).sum(1)
-    total = probability.square().flatten(1).sum(1) + target.square().flatten(1).sum(1)
+    power = 1 if form == "plain" else 2
+    total = probability.pow(power).flatten(1).sum(1) + target.pow(power).flatten(1).sum(1)
     return 1 - (factor * overlap + 1) / (total + 1)
 
 

@@ -1,0 +1,39 @@
+"""Thresholds of the joint anomaly map, from the held images that stay with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from blemish.inspector import Inspector
+from blemish.training.calibrate import calibrate
+from blemish.training.loop import TrainProgress
+
+
+def fit_detection(inspector: Inspector, share: float, report: Callable[[TrainProgress], None]) -> Inspector:
+    """Let the discriminator's detection count in the map of every product that has categories; set thresholds anew.
+
+    OneNIP's weights are scaled by 1 − share. Products without held images keep their map and their thresholds.
+
+    Args:
+        inspector: with categories, calibrated without their detection.
+        share: of the detection, in [0, 1).
+        report: called after every product.
+    """
+    products = [name for name in inspector.categories if name in inspector.kept and len(inspector.kept[name].held)]
+    for done, product in enumerate(products, 1):
+        one = inspector.calibration[product]
+        former = one.fusion.former or one.fusion
+        fusion = former.model_copy(
+            update={
+                "reconstruction": (1 - share) * former.reconstruction,
+                "refiner": (1 - share) * former.refiner,
+                "detection": share,
+                "former": former,
+            }
+        )
+        one = one.model_copy(update={"fusion": fusion})
+        inspector = inspector.with_calibration(inspector.calibration.with_product(product, one))
+        kept = inspector.kept[product]
+        inspector, _ = calibrate(inspector, list(kept.held), product=product, groups=kept.groups)
+        report(TrainProgress("calibration", done, len(products)))
+    return inspector
