@@ -68,6 +68,8 @@ class ProductCalibration(BaseModel):
         peaks: maxima of their anomaly maps, ascending; likewise.
         similarities: their cosine similarities to the product's prompt, ascending, in [-1, 1]; of one part the lowest.
         images: how many images there were, where some showed the same part; None: n.
+        copied: how many training images these are altered copies of, for want of others; None: they are images of
+            their own. Copies promise nothing.
         false_alarm_rate: share of normal images that may be called defective, as requested, in (0, 1).
         unknown_margin: how many times the largest calibration distance an image may be from the prompt.
         fusion: weights of the two maps.
@@ -81,6 +83,7 @@ class ProductCalibration(BaseModel):
     peaks: Ascending = ()
     similarities: Ascending = ()
     images: int | None = Field(default=None, ge=1)
+    copied: int | None = Field(default=None, ge=1)
     false_alarm_rate: float = Field(default=DEFAULT_FALSE_ALARM_RATE, gt=0, lt=1)
     unknown_margin: float = Field(default=3.0, gt=0, allow_inf_nan=False)
     fusion: FusionWeights = FusionWeights()
@@ -179,6 +182,9 @@ class ProductCalibration(BaseModel):
         images = f"{self.n} calibration image{plural}"
         if self.images not in (None, self.n):
             images = f"{self.images} calibration images of {self.n} part{plural}"
+        if self.copied:
+            source = f"{self.copied} training image{'s' * (self.copied > 1)}"
+            return f"{requested}, none promised: set with {self.n} altered copies of {source}"
         effective = f"{requested}, effective {percent(self.effective_rate)}"
         if self.effective_rate > self.false_alarm_rate:
             return f"{effective}: {images} can promise no finer rate; defective means above every calibration score"
@@ -190,10 +196,11 @@ class ProductCalibration(BaseModel):
         peaks: Iterable[float],
         similarities: Iterable[float],
         images: int | None = None,
+        copied: int | None = None,
     ) -> ProductCalibration:
         """A copy with other calibration images; rate, fusion and intensity range stay."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        new = {"scores": scores, "peaks": peaks, "similarities": similarities, "images": images}
+        new = {"scores": scores, "peaks": peaks, "similarities": similarities, "images": images, "copied": copied}
         return ProductCalibration(**fields | new)
 
     def with_rate(self, rate: float) -> ProductCalibration:

@@ -76,6 +76,16 @@ def anchors(names: Sequence[str], width: int) -> Tensor:
     return torch.from_numpy(np.stack([_anchor(name, width) for name in names]))
 
 
+def apart(vectors: Tensor) -> Tensor:
+    """Vectors K×T made orthogonal one after another (Gram–Schmidt), so that appended ones change none before.
+
+    Those beyond the first T stay as they are: there is no room for more.
+    """
+    room = vectors[: vectors.shape[1]]
+    basis, triangle = torch.linalg.qr(room.T.double())
+    return torch.cat([(basis * triangle.diagonal().sign()).T.to(vectors.dtype), vectors[len(room) :]])
+
+
 def _anchor(name: str, width: int) -> NDArray[np.float32]:
     digest = shake_256(unicodedata.normalize("NFC", name).encode("utf-8", "surrogatepass")).digest(-(-width // 8))
     signs = np.unpackbits(np.frombuffer(digest, np.uint8))[:width].astype(np.float32) * 2 - 1

@@ -18,6 +18,7 @@ from blemish.cli.init_defects import init_defects
 from blemish.cli.inspect import inspect
 from blemish.cli.messages import INTERNAL_ERROR, Verbs, print_internal_error
 from blemish.cli.synthesize import synthesize
+from blemish.cli.teach import teach
 from blemish.cli.train import train
 
 _START, _WORK, _DEFECTS, _HELP = (
@@ -40,6 +41,7 @@ app.command(rich_help_panel=_START)(check)
 app.command(rich_help_panel=_WORK)(train)
 app.command("init-defects", rich_help_panel=_DEFECTS)(init_defects)
 app.command(rich_help_panel=_DEFECTS)(synthesize)
+app.command(rich_help_panel=_WORK)(teach)
 app.command(rich_help_panel=_WORK)(evaluate)
 app.command(rich_help_panel=_WORK)(inspect)
 app.command(rich_help_panel=_WORK)(calibrate)

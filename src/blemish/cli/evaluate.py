@@ -14,9 +14,12 @@ from blemish.cli.console import console, counting, say
 from blemish.cli.messages import SOME_UNREADABLE, quoted
 
 if TYPE_CHECKING:
+    from blemish.data.dataset import Dataset
     from blemish.evaluation.scorecard import Scorecard
+    from blemish.inspector import Inspector
 
 _SHOWN = 5
+_LISTED = 40  # shots that are named where all normal images are among them
 
 
 def evaluate(
@@ -36,6 +39,19 @@ def evaluate(
             "for comparison with published figures."
         ),
     ] = options.Protocol.honest,
+    shots: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KN,KA",
+            help="Few-shot: learn from KN normal images of every product (or 'all' that the model has seen) and KA "
+            "labelled defects of every category, drawn by seed, and test on the rest.",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="With --shots: so many draws, mean ± deviation.")] = 3,
+    priors: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --shots: descriptions of the categories.")
+    ] = None,
     split: options.Split = options.SplitRule.group,
     seed: Annotated[
         int | None,
@@ -57,6 +73,8 @@ def evaluate(
         blemish evaluate line.blemish bottles/ caps/ --json scorecard.json
 
         blemish evaluate line.blemish images/ --protocol paper
+
+        blemish evaluate line.blemish images/ --shots all,2 --seeds 3
     """
     from blemish.cli.inputs import load_inspector
     from blemish.data.dataset import Dataset
@@ -72,6 +90,9 @@ def evaluate(
         "command": " ".join(["blemish", *map(quoted, sys.argv[1:])]),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+    if shots is not None:
+        _few_shot(inspector, dataset, shots, seeds, split, priors, protocol, report, json_file, meta)
+        return
     with counting("Inspecting", len(dataset.test())) as progress:
         card = evaluate_model(
             inspector,
@@ -90,6 +111,52 @@ def evaluate(
             say(f"{name}: {path}", style="bold")
     if card.meta["unreadable"]:
         raise typer.Exit(SOME_UNREADABLE)
+
+
+def _few_shot(
+    inspector: Inspector,
+    dataset: Dataset,
+    shots: str,
+    seeds: int,
+    split: options.SplitRule,
+    priors: Path | None,
+    protocol: options.Protocol,
+    report: Path | None,
+    json_file: Path | None,
+    meta: dict[str, object],
+) -> None:
+    """Draw, learn and test once for every seed, then print mean and spread."""
+    from blemish.cli.console import training_progress
+    from blemish.data.priors import Priors
+    from blemish.evaluation.spread import Spread
+    from blemish.evaluation.spread_tables import spread_tables
+    from blemish.few_shot import ShotCounts, evaluate_few_shot
+
+    counts = ShotCounts.of(shots)
+    described = None if priors is None else Priors.load(priors)
+    cards = []
+    with training_progress() as progress:
+        for run in evaluate_few_shot(
+            inspector,
+            dataset,
+            counts,
+            range(seeds),
+            rule=split.value,
+            priors=described,
+            protocol=protocol.value,
+            report=report,
+            meta=meta,
+            progress=progress,
+        ):
+            say(f"Seed {run.shots.seed}:")
+            for line in run.shots.lines() if counts.normals is not None else run.shots.lines()[-_LISTED:]:
+                say(f"  {line}")
+            cards.append(run.card)
+    spread = Spread.of(cards, meta={**meta, "shots": shots})
+    console().print(*spread_tables(spread))
+    if json_file is not None:
+        spread.save(json_file)
+        say(f"Scorecard: {json_file}", style="bold")
 
 
 def _print_remarks(card: Scorecard) -> None:

@@ -30,6 +30,18 @@ def train(
         options.Preset, typer.Option(help="fast: minutes on a CPU; accurate: longer; paper: OneNIP's own setting.")
     ] = options.Preset.fast,
     false_alarm_rate: options.FalseAlarmRate = None,
+    defects: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DEFECTS",
+            help="Labelled defects, from which the model learns names afterwards, as by blemish teach; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    priors: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Descriptions of categories, likewise.", show_default=False),
+    ] = None,
     overwrite: options.Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished run.")] = False,
@@ -76,7 +88,8 @@ def train(
 ) -> None:
     """Train one model for all products, from their normal images alone.
 
-    Defective and test images in DATA are not looked at. A run that was stopped continues with --resume.
+    Defective and test images in DATA are not looked at; from --defects the model learns names afterwards. A run that
+    was stopped continues with --resume.
 
     Examples:
 
@@ -85,9 +98,12 @@ def train(
         blemish train bottles/ caps/ line3.csv -o line.blemish --false-alarm-rate 0.005
 
         blemish train images/ -o line.blemish --roi bottle=bottle-mask.png --resume
+
+        blemish train images/ -o line.blemish --defects defects/
     """
     from blemish.cli.console import training_progress
     from blemish.cli.inputs import read_rois
+    from blemish.cli.teach import teach_model
     from blemish.config import TrainConfig
     from blemish.data.dataset import Dataset
     from blemish.files import check_target
@@ -122,6 +138,18 @@ def train(
     except KeyboardInterrupt:
         say(f"\nThe run so far lies in {output}.run: continue it with --resume.", stderr=True)
         raise
+    if defects or priors:
+        inspector = teach_model(
+            inspector,
+            defects or [],
+            output,
+            priors=priors,
+            preset=preset,
+            changes={"seed": seed},
+            overwrite=True,
+            restart=True,
+            devices=devices,
+        )
     if not quiet:
         say(f"Trained in {duration(time.monotonic() - started)}: {output}", style="bold")
         print_calibration(inspector)

@@ -54,7 +54,7 @@ class TeachConfig(Config):
     blending: tuple[Blending, ...] = Field(default=("paste",), min_length=1)
     own_place: float = Field(default=0, ge=0, le=1)
     defective_bases: float = Field(default=0, ge=0, le=1)
-    normal_share: float = Field(default=0.2, ge=0, lt=1)
+    normal_share: float = Field(default=0.2, ge=0, le=1)
     alter: bool = False
     foreground: Literal["none", "auto"] = "auto"
     steps: int = Field(default=250, ge=1)

@@ -211,11 +211,13 @@ def _product_problems(product: ProductCheck, dataset: Dataset) -> list[Problem]:
         message = f"Product '{name}' has no normal training image that can be read."
         problems.append(Problem(place, "fatal", message, "Add normal images; a few dozen are a good start."))
     elif usable == 1:
-        message = f"Product '{name}' has a single normal training image: none is left to calibrate a verdict."
-        problems.append(Problem(place, "fatal", message, "Add normal images; a few dozen are a good start."))
+        message = f"Product '{name}' has a single normal training image: no false-alarm rate can be promised."
+        problems.append(Problem(place, "warning", message, "Add normal images; a few dozen are a good start."))
     elif len({s.group or s.path for s in samples if s.split == "train" and not s.defective}) == 1:
-        message = f"The normal training images of product '{name}' show a single part: none is left to calibrate with."
-        problems.append(Problem(place, "fatal", message, "Add normal images of other parts."))
+        message = (
+            f"The normal training images of product '{name}' show a single part: no false-alarm rate can be promised."
+        )
+        problems.append(Problem(place, "warning", message, "Add normal images of other parts."))
     if not product.test_normal and not product.test_defective:
         problems.append(Problem(place, "info", f"Product '{name}' has no test images: it cannot be evaluated."))
     elif not product.test_defective:

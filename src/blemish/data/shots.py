@@ -64,8 +64,8 @@ def draw_shots(
         normals: K_n, per product; None: all.
         per_category: K_a; 0: none.
         seed: of all draws, ≥ 0.
-        rule: `group` leaves every test image that shares a group with a shot out of the test. `image` is the papers'
-            way: only the shots themselves are taken out, and images of one part may stand on both sides.
+        rule: `group` leaves every test image that shares a group with a shot out of the test. `image` does so for the
+            defective shots alone: the papers' way, in which normal images of one part may stand on both sides.
 
     Raises:
         DataError: a product or category has fewer images than asked for.
@@ -86,7 +86,8 @@ def draw_shots(
             for category, pool in sorted(pools.items()):
                 drawn_defects += _draw(pool, per_category, seed, product, category)
     shots = {sample.path for sample in drawn_normals + drawn_defects}
-    groups = {(s.product, s.group) for s in drawn_normals + drawn_defects if s.group is not None and rule == "group"}
+    blocking = drawn_defects + (drawn_normals if rule == "group" else [])
+    groups = {(sample.product, sample.group) for sample in blocking if sample.group is not None}
     rest = [sample for sample in dataset.test() if sample.path not in shots]
     excluded = tuple(sample for sample in rest if (sample.product, sample.group) in groups)
     tested = [sample for sample in rest if (sample.product, sample.group) not in groups]

@@ -49,8 +49,8 @@ class TorchEngine:
             None if maps.category_logits is None else maps.category_logits.float().cpu().numpy(),
         )
 
-    def with_categories(self, head: CategoryHead) -> TorchEngine:
-        """The same network with other categories; its weights are shared."""
+    def with_categories(self, head: CategoryHead | None) -> TorchEngine:
+        """The same network with other categories, or with none; its weights are shared."""
         network = copy(self.network)
         network._modules = dict(self.network._modules)
         network.categories = head

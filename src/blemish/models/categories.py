@@ -75,8 +75,8 @@ class CategoryHead(nn.Module):
         parts: list[Tensor] = []
         for level, (cell, error) in enumerate(zip(cells, errors, strict=True)):
             projection = self.get_buffer(f"projection{level}")
-            mean = self.get_buffer(f"mean{level}").view(1, -1, 1, 1)
-            parts.append(_projected(cell - mean, projection))
+            offset = self.get_buffer(f"mean{level}") @ projection
+            parts.append(_projected(cell, projection) - offset.view(1, -1, 1, 1))
             if error is not None:
                 parts.append(_projected(error, projection))
         return torch.cat(parts, dim=1)
@@ -95,4 +95,5 @@ class CategoryHead(nn.Module):
 
 
 def _projected(cells: Tensor, projection: Tensor) -> Tensor:
-    return torch.einsum("bchw,cd->bdhw", cells, projection)
+    """B×C×h×w and C×D → B×D×h×w."""
+    return (projection.T @ cells.flatten(2)).unflatten(2, cells.shape[-2:])

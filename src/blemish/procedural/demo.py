@@ -28,17 +28,20 @@ def make_demo(
     train: int = 40,
     test_normal: int = 15,
     test_defective: int = 15,
+    examples: int = 2,
     size: int = 256,
     overwrite: bool = False,
 ) -> None:
     """Write the demo data set to `folder`, which appears only when it is complete.
 
-    The defects are drawn by `procedural.defects` and the products themselves; nothing of them is used in training.
+    The defects are drawn by `procedural.defects` and the products themselves, which share nothing with what training
+    makes up.
 
     Args:
         folder: of the data set: `<product>/{train,test,ground_truth}/<good or defect>/NNN.png`.
         seed: the same seed gives the same images.
         train, test_normal, test_defective: images per product; the defective ones take turns through its categories.
+        examples: labelled images of each category in `train/<defect>`, to learn its name from.
         size: side of the square images in pixels, at least 64.
         overwrite: replace an earlier demo data set.
 
@@ -48,7 +51,13 @@ def make_demo(
     """
     if size < 64:
         raise DataError(f"Demo images of {size} px are too small.", "Choose 64 px or more.")
-    parameters = {"seed": seed, "train": train, "test_normal": test_normal, "test_defective": test_defective}
+    parameters = {
+        "seed": seed,
+        "train": train,
+        "test_normal": test_normal,
+        "test_defective": test_defective,
+        "examples": examples,
+    }
     with replaced_folder(folder, overwrite=overwrite, marker=MARKER) as beside:
         for product in PRODUCTS:
             home = beside / product.name
@@ -57,8 +66,11 @@ def make_demo(
             for index in range(test_normal):
                 _save(normal_image(product, size, seed, "test", index), home / "test" / "good", index)
             for index in range(test_defective):
-                _save_defective(product, size, seed, index, home)
-        write_json(beside / MARKER, parameters | {"size": size})
+                _save_defective(product, size, seed, index, home, "test")
+            turns = -(-test_defective // len(product.defects)) * len(product.defects)
+            for index in range(turns, turns + examples * len(product.defects)):
+                _save_defective(product, size, seed, index, home, "train")
+        write_json(beside / MARKER, parameters | {"examples": examples, "size": size})
 
 
 def normal_image(product: Product, size: int, seed: int, split: str, index: int) -> NDArray[np.uint8]:
@@ -113,10 +125,10 @@ def _photograph(picture: Colours, rng: np.random.Generator) -> NDArray[np.uint8]
     return to_pixels(np.asarray(image, dtype=np.float32) / 255 + noise)
 
 
-def _save_defective(product: Product, size: int, seed: int, index: int, folder: Path) -> None:
+def _save_defective(product: Product, size: int, seed: int, index: int, folder: Path, split: str) -> None:
     pixels, mask, kind = defective_image(product, size, seed, index)
     number = index // len(product.defects)
-    _save(pixels, folder / "test" / kind, number)
+    _save(pixels, folder / split / kind, number)
     _save(mask.astype(np.uint8) * 255, folder / "ground_truth" / kind, number, "_mask")
 
 

@@ -26,6 +26,7 @@ def calibrate(
     *,
     product: str | None = None,
     false_alarm_rate: float | None = None,
+    copied: int | None = None,
     groups: Sequence[str] | None = None,
     progress: Report | None = None,
 ) -> tuple[Inspector, list[Failure]]:
@@ -36,6 +37,7 @@ def calibrate(
         images: normal images that did not train it, files or pixels.
         product: what they all show; None lets the model find out, which must be one and the same.
         false_alarm_rate: requested share of normal images called defective; None keeps the rate.
+        copied: how many training images these are altered copies of; None: they are none.
         groups: which part each image shows; images of one part count as one. None: each shows another.
         progress: called after every image.
 
@@ -71,7 +73,8 @@ def calibrate(
     ((name, parts),) = statistics.items()
     scores, peaks, similarities = zip(*map(_worst, parts.values()), strict=True)
     count = sum(map(len, parts.values()))
-    new = inspector.calibration[name].with_images(scores, peaks, similarities, count if count > len(parts) else None)
+    images = count if count > len(parts) else None
+    new = inspector.calibration[name].with_images(scores, peaks, similarities, images, copied)
     if false_alarm_rate is not None:
         new = new.with_rate(false_alarm_rate)
     calibration = inspector.calibration.with_product(name, new)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blemish.data.decode import IntensityRange, load_square
+from blemish.data.decode import IntensityRange
 from blemish.errors import ImageError
 from blemish.inspection import Failure
 from blemish.models.prompted import PromptedNetwork
@@ -27,7 +27,7 @@ Advance = Callable[[int], None]
 
 
 def load_pixels(
-    images: Sequence[TrainingImage], size: int, ranges: dict[str, IntensityRange | None], store: Store
+    images: Sequence[TrainingImage], size: int, ranges: dict[str, IntensityRange | None], seed: int, store: Store
 ) -> tuple[NDArray[np.uint8], tuple[TrainingImage, ...], list[Failure]]:
     """Squash and keep all images that can be read.
 
@@ -39,7 +39,7 @@ def load_pixels(
     failures: list[Failure] = []
     for image in images:
         try:
-            pixels[len(kept)] = load_square(image.path, size, ranges[image.product])
+            pixels[len(kept)] = image.load(size, ranges[image.product], seed)
             kept.append(image)
         except ImageError as error:
             failures.append(Failure(str(image.path), error))

@@ -48,21 +48,23 @@ def fit_calibration(
     done, total = 0, len(training.held)
     for product in training.products:
         held = [image for image in training.held if image.product == product]
-        paths = [image.path for image in held]
-        weights = _weights(_level(inspector, product, paths), config)
+        size, scale = config.model.size, ranges[product]
+        images = [image.load(size, scale, config.seed) if image.copy else image.path for image in held]
+        weights = _weights(_level(inspector, product, images), config)
         one = inspector.calibration[product].model_copy(update={"fusion": weights})
         inspector = inspector.with_calibration(inspector.calibration.with_product(product, one))
-        inspector, failures = calibrate(inspector, paths, product=product, groups=[image.group for image in held])
+        groups, copied = [image.group for image in held], training.originals(product)
+        inspector, failures = calibrate(inspector, images, product=product, groups=groups, copied=copied)
         for failure in failures:
             _log.warning("left out of calibration: %s", failure.error)
-        done += len(paths)
+        done += len(images)
         report(TrainProgress("calibration", done, total))
     return inspector
 
 
-def _level(inspector: Inspector, product: str, paths: list[Path]) -> float:
+def _level(inspector: Inspector, product: str, images: list[Path | NDArray[np.uint8]]) -> float:
     """What a normal pixel's reconstruction error rarely exceeds: the mean over images of its 99th percentile."""
-    found = inspector.raw_maps(paths, product=product)
+    found = inspector.raw_maps(images, product=product)
     levels = [float(np.quantile(raw.reconstruction, LEVEL)) for raw in found if not isinstance(raw, Failure)]
     if not levels:
         raise DataError(f"None of the calibration images of '{product}' can be read.", "Run: blemish check DATA")

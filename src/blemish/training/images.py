@@ -2,30 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blemish.data.dataset import Dataset
+from blemish.data.decode import IntensityRange, load_square
 from blemish.data.sample import Sample
 from blemish.data.split import hold_out
 from blemish.errors import DataError
 from blemish.procedural.seeding import generator
+from blemish.synthesis.alter import alter
+
+FEW = 8
+"""A product with fewer normal training images learns from altered copies of them as well."""
+_COPIES = 24
 
 
 @dataclass(frozen=True)
 class TrainingImage:
-    """A normal image that trains or calibrates; images of one group show the same part."""
+    """A normal image that trains or calibrates; images of one group show the same part.
+
+    Attributes:
+        path, product, group: of the image.
+        copy: 0 for the image itself, else the number of an altered copy.
+    """
 
     path: Path
     product: str
     group: str
+    copy: int = 0
+
+    def load(self, size: int, scale: IntensityRange | None, seed: int) -> NDArray[np.uint8]:
+        """Pixels size×size×3; an altered copy depends on (seed, file name, number). Raises ImageError."""
+        pixels = load_square(self.path, size, scale)
+        if not self.copy:
+            return pixels
+        rng = generator(seed, f"altered copy {self.path.name}", self.copy)
+        return alter(pixels, np.full(pixels.shape[:2], -1, dtype=np.int16), rng)[0]
 
 
 def _of(sample: Sample) -> TrainingImage:
     return TrainingImage(sample.path, sample.product, sample.group or str(sample.path))
+
+
+def _few(images: Sequence[TrainingImage]) -> tuple[list[TrainingImage], list[TrainingImage]]:
+    """Training and calibration images of a product that has few: all of them with copies, and further copies.
+
+    Copies of the only part are parts of their own, so that an image is not compared with itself.
+    """
+    single = len({image.group for image in images}) == 1
+    copies = [
+        replace(image, copy=number, group=f"{image.group} {number}" if single else image.group)
+        for number in range(1, 2 * _COPIES // len(images) + 2)
+        for image in images
+    ]
+    train = [*images, *copies[: _COPIES - len(images)]]
+    held = copies[len(train) - len(images) :][:_COPIES]
+    return train, [replace(image, group=f"{image.path} {image.copy}") for image in held]
 
 
 @dataclass(frozen=True)
@@ -46,24 +83,34 @@ class TrainingSet:
     def of(cls, dataset: Dataset, share: float, seed: int) -> TrainingSet:
         """Divide the normal training images; at least one of every product calibrates.
 
+        A product with fewer than `FEW` images, or with images of one part only, trains with all of them and altered
+        copies, and calibrates with further copies.
+
         Raises:
-            DataError: there is no product, or one has too few independent normal images for both uses.
+            DataError: there is no product.
         """
         normals = dataset.train_normals()
         products = tuple(sorted({sample.product for sample in normals}))
         if not products:
             raise DataError("The data set has no normal training images.", "Run: blemish check DATA")
-        rest, held = hold_out(normals, share, seed)
+        train: list[TrainingImage] = []
+        held: list[TrainingImage] = []
         for product in products:
-            for part, use in ((rest, "train on"), (held, "calibrate with")):
-                if all(sample.product != product for sample in part):
-                    count = sum(sample.product == product for sample in normals)
-                    raise DataError(
-                        f"Product '{product}' has {count} normal training image{'s' * (count != 1)} in one group: "
-                        f"none is left to {use}.",
-                        "Add normal images of other parts, at least 2 and better 20, or leave the product out.",
-                    )
-        return cls(products, *(tuple(map(_of, part)) for part in (rest, held)))
+            own = [sample for sample in normals if sample.product == product]
+            rest, kept = hold_out(own, share, seed)
+            if len(own) < FEW or not kept:
+                few, copies = _few([_of(sample) for sample in own])
+                train += few
+                held += copies
+            else:
+                train += map(_of, rest)
+                held += map(_of, kept)
+        return cls(products, tuple(train), tuple(held))
+
+    def originals(self, product: str) -> int | None:
+        """How many images the calibration images of a product are altered copies of; None: they are no copies."""
+        copies = [image for image in self.held if image.product == product and image.copy]
+        return len({image.path for image in copies}) or None
 
     def indices(self, product: str) -> NDArray[np.int64]:
         """Rows of a product's training images."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.data.decode import IntensityRange, load_square
+from blemish.data.decode import IntensityRange
 from blemish.kept.images import KeptImages, stacked
 from blemish.procedural.seeding import generator
 from blemish.training.images import TrainingImage, TrainingSet
@@ -44,7 +44,7 @@ def keep_images(
             pixels[own[rows]],
             tuple(rows),
             tuple(parts[image.group] for image in images),
-            stacked([load_square(image.path, size, ranges[product]) for image in chosen]),
+            stacked([image.load(size, ranges[product], seed) for image in chosen]),
             tuple(image.group for image in chosen),
         )
     return kept

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from blemish.backbones.embeddings import category_embeddings
+from blemish.backbones.embeddings import apart, category_embeddings
 from blemish.config import TeachConfig
 from blemish.data.defects import DefectExample
 from blemish.data.priors import CategoryPrior, Priors
@@ -26,6 +26,7 @@ from blemish.kept.images import KeptImages
 from blemish.model_folder import CONFIG
 from blemish.models.categories import CategoryHead
 from blemish.naming import distinct
+from blemish.training.calibrate import calibrate
 from blemish.training.checkpoint import RunFolder, begin_run, check_run, fingerprint
 from blemish.training.loop import optimise
 from blemish.training.runtime import Report, counter, launch, one_seed, silent
@@ -102,6 +103,24 @@ def teach(
     return taught, lesson.problems
 
 
+def without_categories(inspector: Inspector) -> Inspector:
+    """The model as it was before it learned any; its thresholds are those of OneNIP's map again."""
+    if inspector.teaching is None:
+        return inspector
+    bare = replace(
+        inspector, engine=_engine(inspector).with_categories(None), categories={}, teaching=None, examples={}
+    )
+    for product in inspector.categories:
+        one = bare.calibration[product]
+        if one.fusion.former is None or product not in bare.kept:
+            continue
+        one = one.model_copy(update={"fusion": one.fusion.former})
+        bare = bare.with_calibration(bare.calibration.with_product(product, one))
+        kept = bare.kept[product]
+        bare, _ = calibrate(bare, list(kept.held), product=product, groups=kept.groups, copied=one.copied)
+    return bare
+
+
 def _learn(
     fabric: Any,
     inspector: Inspector,
@@ -117,6 +136,8 @@ def _learn(
     network = _engine(inspector).network.to(fabric.device)
     names = distinct(lesson.categories)
     embeddings = category_embeddings(config.embeddings, names, config.width)
+    if config.embeddings == "anchors":
+        embeddings = apart(embeddings)
     head = CategoryHead(network.layout, config, embeddings).to(fabric.device)
     composers = {
         product: Composer(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.backbones.backbone import load_backbone
+from blemish.backbones.backbone import Backbone, load_backbone
 from blemish.config import TrainConfig
 from blemish.data.dataset import Dataset
 from blemish.data.decode import IntensityRange, intensity_range, load_square
@@ -55,6 +55,7 @@ def train(
     devices: str = "auto",
     offline: bool = False,
     rois: dict[str, NDArray[np.bool_]] | None = None,
+    backbone: Backbone | None = None,
     progress: Report | None = None,
 ) -> Inspector:
     """Train one model for all products of a data set, from its normal training images alone.
@@ -70,6 +71,7 @@ def train(
         devices: `auto` (one device: a GPU when there is one) or how many.
         offline: never touch the network.
         rois: per product a bool H×W mask, true where defects count.
+        backbone: the one that the configuration names, where it is loaded already.
         progress: called often.
 
     Raises:
@@ -92,7 +94,7 @@ def train(
     fabric = launch(config.precision, devices)
     report = progress or silent
     with Store(free_megabytes() / 2 / fabric.world_size) as store, one_seed(config.seed):
-        inspector = _train(fabric, config, training, run, restart, store, offline, rois or {}, report)
+        inspector = _train(fabric, config, training, run, restart, store, offline, rois or {}, backbone, report)
     if target is not None and fabric.is_global_zero:
         assert run is not None
         inspector = replace(inspector, curve=run.curve())
@@ -110,13 +112,14 @@ def _train(
     store: Store,
     offline: bool,
     rois: dict[str, NDArray[np.bool_]],
+    backbone: Backbone | None,
     report: Report,
 ) -> Inspector:
     size = config.model.size
     synthesis = _synthesis(config)
-    backbone = load_backbone(config.backbone, size, offline=offline)
+    backbone = backbone or load_backbone(config.backbone, size, offline=offline)
     ranges = _intensity_ranges(training)
-    pixels, images, failures = load_pixels(training.train, size, ranges, store)
+    pixels, images, failures = load_pixels(training.train, size, ranges, config.seed, store)
     held = tuple(image for image in training.held if _readable(image, size, failures))
     training = TrainingSet(training.products, images, held)
     _require_all_products(training, failures)

@@ -34,6 +34,6 @@ def fit_detection(inspector: Inspector, share: float, report: Callable[[TrainPro
         one = one.model_copy(update={"fusion": fusion})
         inspector = inspector.with_calibration(inspector.calibration.with_product(product, one))
         kept = inspector.kept[product]
-        inspector, _ = calibrate(inspector, list(kept.held), product=product, groups=kept.groups)
+        inspector, _ = calibrate(inspector, list(kept.held), product=product, groups=kept.groups, copied=one.copied)
         report(TrainProgress("calibration", done, len(products)))
     return inspector
