@@ -53,7 +53,7 @@ METRICS = ("accuracy", "miou", "i_auroc", "p_auroc", "aupro_30", "balanced_accur
 # spares few defects, not at the 1 % of a production line.
 RATE = 0.1
 ENCODERS = {
-    "densenet169": ("timm:densenet169", "densenet169_imagenet_fp16", (8, 16, 32)),
+    "densenet169": ("timm:densenet169", "densenet169_imagenet_fp16", (8, 16)),
     "resnet50": ("timm:resnet50", "resnet50_imagenet_to_layer3_fp16", (4, 8, 16)),
     "resnet18": ("timm:resnet18", "resnet18_imagenet_to_layer3_fp16", (4, 8, 16)),
     "embedded": ("embedded", None, (4, 8, 16)),
