@@ -1,7 +1,7 @@
 """Naming defects from one or two examples: UniADC's categories on real images, beside the paper's figures.
 
-    python benchmarks/tiles.py --product magnetic_tile --normals 2 all --defects 1 2 --seeds 0 1 2
-    python benchmarks/tiles.py --page
+    python benchmarks/naming.py --product magnetic_tile --normals 2 all --defects 1 2 --seeds 0 1 2
+    python benchmarks/naming.py --page
 
 Appends one JSON line per (product, split, K_n, K_a, seed, variant) to docs/results/naming.jsonl and skips what is
 finished; `--page` writes docs/results/naming.md from it. Shots are drawn by seed; test images that show the same part
@@ -280,7 +280,7 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="write docs/results/naming.md and do nothing else")
     arguments = parser.parse_args()
     if arguments.page:
-        from tiles_page import write_page
+        from naming_page import write_page
 
         write_page(LINES)
         return
