@@ -67,7 +67,7 @@ class TeachConfig(Config):
     dice: float = Field(default=1, ge=0)
     entropy: float = Field(default=0.5, ge=0)
     loss_stride: Literal[1, 2, 4, 8] = 1
-    detection_share: float = Field(default=0.9, ge=0, le=1)
+    detection_share: float = Field(default=0.4, ge=0, le=1)
     certainty: float = Field(default=0.3, ge=0, le=1)
     seed: int = Field(default=0, ge=0)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
@@ -92,6 +92,7 @@ _FAST: dict[str, Any] = {
     "width": 32,
     "components": 96,
     "error": True,
+    "members": 3,
     "images": 40,
     "blending": ("feather", "paste"),
     "own_place": 0.25,
@@ -106,5 +107,5 @@ _FAST: dict[str, Any] = {
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "fast": _FAST,
-    "accurate": {**_FAST, "width": 64, "members": 3, "images": 80, "steps": 500},
+    "accurate": {**_FAST, "width": 64, "members": 5, "images": 80, "steps": 500},
 }
