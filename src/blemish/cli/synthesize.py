@@ -174,7 +174,14 @@ def synthesize(
         blending=blend,
         diffusion=weights,
     )
-    settings = {"mode": mode.value, "size": size, "seed": seed, "foreground": foreground.value, "blending": blend}
+    settings = {
+        "mode": mode.value,
+        "size": size,
+        "seed": seed,
+        "foreground": foreground.value,
+        "blending": blend,
+        "diffusion": weights is not None and {"half": half, "alpha_clip": alpha_clip is not None},
+    }
     folder = SyntheticFolder(output, settings, overwrite=overwrite, resume=resume)
     announce(synthesis.plan)
     before = len(folder)

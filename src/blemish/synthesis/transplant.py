@@ -136,7 +136,7 @@ def _turned(cutting: _Cutting, size: int, rng: np.random.Generator) -> _Cutting:
     pixels, mask, known = cutting.pixels, cutting.mask, cutting.known
     for axis in (0, 1):
         if rng.random() < 0.5:
-            pixels, mask, known = (np.flip(one, axis) for one in (pixels, mask, known))
+            pixels, mask, known = np.flip(pixels, axis), np.flip(mask, axis), np.flip(known, axis)
     angle = float(rng.uniform(-_ANGLE, _ANGLE))
     scale = float(np.exp(rng.uniform(-_SCALE, _SCALE)))
     if max(mask.shape) >= _LARGE * size:

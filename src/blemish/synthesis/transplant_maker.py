@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from blemish.errors import ConfigError, SynthesisError
 from blemish.procedural.seeding import generator
 from blemish.synthesis.blending import BLENDINGS
@@ -16,6 +18,8 @@ from blemish.synthesis.transplant import transplant
 
 MIX = ("feather", "paste")
 """The blendings that are drawn from unless one is chosen."""
+
+_VISIBLE = 8  # grey levels that a defect changes somewhere: a white hole on a white ground would be a false label
 
 
 class TransplantMaker:
@@ -51,7 +55,13 @@ class TransplantMaker:
             raise SynthesisError(f"No example of {name} could be read.", "Replace them.")
 
         def make(normal: Normal) -> tuple[Pixels, Mask, str]:
-            return transplant(normal.image, donor, normal.foreground, rng, blendings=self._blendings)
+            image, mask, blending = transplant(normal.image, donor, normal.foreground, rng, blendings=self._blendings)
+            change = np.abs(image[mask].astype(np.int16) - normal.image[mask])
+            if change.max() < _VISIBLE:
+                raise SynthesisError(
+                    f"The defect of {donor.source} cannot be seen in {normal.source}.", "Add examples."
+                )
+            return image, mask, blending
 
         normal, (image, mask, blending) = self._normals.put_into(task.product, task.prior.category, rng, make)
         provenance = Provenance(
