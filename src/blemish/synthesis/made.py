@@ -10,6 +10,7 @@ from blemish.data.layouts.table import read_rows
 from blemish.synthesis.folder import MANIFEST
 
 _WORDS = {"transplant": "transplant", "painter": "painted", "diffusion": "diffusion"}
+_GUIDANCE = {"priors": "by description", "samples": "by example"}
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Made:
         parts = []
         for mode in self.modes:
             methods = sorted((method, count) for (one, method), count in self.methods.items() if one == mode)
-            listed = ", ".join(f"{method} {count}" for method, count in methods)
+            listed = ", ".join(f"{_GUIDANCE.get(method, method)} {count}" for method, count in methods)
             parts.append(f"{_WORDS.get(mode, mode)}: {listed}")
         if self.examples:
             parts.append(f"of {len(self.examples)} example{'s' * (len(self.examples) != 1)}")

@@ -130,7 +130,7 @@ def test_the_command_line(
     result = run(*shared, "--defects", spots, *SPOTS, "--count", "1")
 
     assert result.exit_code == 0, result.output
-    assert "diffusion: priors 1" in result.output
+    assert "diffusion: by description 1" in result.output
     assert "transplant:" in result.output
     assert "painted" not in result.output
     rows = [row.values for row in read_rows(output / "manifest.jsonl")]
