@@ -44,8 +44,8 @@ class Claims:
     def scores(self, mask: NDArray[np.bool_]) -> dict[str, float]:
         """Share of an area that each category claims, with sum ≤ 1; the rest is claimed by none.
 
-        At each pixel the categories divide the evidence of a defect as their softmax says. The surer half of the area
-        decides, for its edge belongs to nobody.
+        At each pixel the categories divide the evidence of a defect as their softmax says. Where the evidence is at
+        least half of its maximum the area decides; its edge belongs to nobody.
 
         Args:
             mask: S×S, not empty.
@@ -54,7 +54,7 @@ class Claims:
         shares = np.exp(logits - logits.max(axis=0))
         shares /= shares.sum(axis=0)
         evidence = np.minimum(detection_evidence(logits.mean(axis=0)), 1)
-        surer = evidence >= np.median(evidence)
+        surer = evidence >= evidence.max() / 2
         means = (shares * evidence)[:, surer].mean(axis=1)
         return {name: float(value) for name, value in zip(self.names, means, strict=True)}
 

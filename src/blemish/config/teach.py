@@ -70,7 +70,7 @@ class TeachConfig(Config):
     entropy: float = Field(default=0.5, ge=0)
     loss_stride: Literal[1, 2, 4, 8] = 1
     detection_share: float = Field(default=0.4, ge=0, le=1)
-    certainty: float = Field(default=0.3, ge=0, le=1)
+    certainty: float = Field(default=0.15, ge=0, le=1)
     seed: int = Field(default=0, ge=0)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     checkpoint_minutes: float = Field(default=1, gt=0)
