@@ -83,7 +83,7 @@ def teach(
     described = _described(inspector, priors)
     lesson = load_lesson(inspector, examples, {name: tuple(own) for name, own in described.items()})
     kept = _kept(inspector, lesson)
-    run = None if target is None else _run_folder(target, config, lesson)
+    run = None if target is None else _run_folder(target, config, lesson, described, _engine(inspector))
     if run is not None:
         check_run(run, resume=resume, restart=restart)
     report = progress or silent
@@ -197,10 +197,24 @@ def _engine(inspector: Inspector) -> TorchEngine:
     return inspector.engine
 
 
-def _run_folder(target: Path, config: TeachConfig, lesson: Lesson) -> RunFolder:
+def _run_folder(
+    target: Path,
+    config: TeachConfig,
+    lesson: Lesson,
+    described: Mapping[str, Mapping[str, CategoryPrior]],
+    engine: TorchEngine,
+) -> RunFolder:
     settings = config.model_dump(mode="json", exclude={"checkpoint_minutes", "detection_share", "certainty"})
-    pixels = sha256()
+    digest = sha256()
     for examples in lesson.examples.values():
-        pixels.update(examples.images.tobytes() + examples.labels.tobytes())
-    facts = {"settings": settings, "categories": lesson.categories, "examples": pixels.hexdigest()}
+        digest.update(examples.images.tobytes() + examples.labels.tobytes())
+    for name, tensor in engine.network.state_dict().items():
+        if not name.startswith(("backbone.", "categories.")):
+            digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+    facts = {
+        "settings": settings,
+        "categories": lesson.categories,
+        "described": {product: list(own.values()) for product, own in described.items()},
+        "model and examples": digest.hexdigest(),
+    }
     return RunFolder(target.with_name(target.name + ".run"), fingerprint(facts, []))
