@@ -108,7 +108,7 @@ def test_a_loaded_checkpoint_keeps_its_statistics(flat: dict[str, Tensor]) -> No
         pytest.param(lambda state: state.update({"necks.1.project.0.weight": torch.zeros(8)}), id="a neck of one row"),
         pytest.param(lambda state: state.pop("necks.1.project.0.weight"), id="no second neck"),
         pytest.param(lambda state: state.update({"necks.1.colour": torch.zeros(1)}), id="an unknown key of a neck"),
-        pytest.param(lambda state: state.update({"necks.a.project.0.weight": torch.zeros(8, 5)}), id="a tap of letters"),
+        pytest.param(lambda state: state.update({"necks.a.project.0.weight": torch.zeros(8, 5)}), id="a letter"),
         pytest.param(lambda state: state.update({"necks.": torch.zeros(8, 5)}), id="a neck without a number"),
         pytest.param(lambda state: state.pop("epsilon"), id="no epsilon"),
         pytest.param(lambda state: state.update({"epsilon": torch.ones(2)}), id="two epsilons"),

@@ -63,9 +63,10 @@ def test_normal_images_come_back(normal_folder: Path) -> None:
 
 
 def test_grey_images_take_a_third(normal_folder: Path) -> None:
-    with Image.open(normal_folder / "normals/2/train-0.png") as grey, Image.open(
-        normal_folder / "normals/0/train-0.png"
-    ) as coloured:
+    with (
+        Image.open(normal_folder / "normals/2/train-0.png") as grey,
+        Image.open(normal_folder / "normals/0/train-0.png") as coloured,
+    ):
         assert (grey.mode, coloured.mode) == ("L", "RGB")
 
 

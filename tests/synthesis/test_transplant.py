@@ -128,7 +128,11 @@ def test_defects_of_other_categories_do_not_colour_the_surroundings() -> None:
     image[:, 28:], known[:, 28:] = 0, False
     clean, _, _ = transplant(texture(0), one, EVERYWHERE, generator(0, "test"), blendings=["feather"])
     told, mask, _ = transplant(
-        texture(0), Donor(image, one.mask, known, "x.png", True), EVERYWHERE, generator(0, "test"), blendings=["feather"]
+        texture(0),
+        Donor(image, one.mask, known, "x.png", True),
+        EVERYWHERE,
+        generator(0, "test"),
+        blendings=["feather"],
     )
     fooled, _, _ = transplant(
         texture(0),

@@ -174,7 +174,9 @@ def test_the_map_may_stay_onenips(tiny_model: Inspector, tiny_examples: Examples
 
 
 def test_categories_from_descriptions_alone(tiny_model: Inspector, tmp_path: Path) -> None:
-    priors = Priors({"*": {"hole": CategoryPrior("hole")}, "spots": {"smear": CategoryPrior("smear", ("a dark smear",))}})
+    priors = Priors(
+        {"*": {"hole": CategoryPrior("hole")}, "spots": {"smear": CategoryPrior("smear", ("a dark smear",))}}
+    )
     taught, problems = teach(tiny_model, [], tiny_teaching(), priors=priors, output=tmp_path / "m")
     assert problems == ()
     assert taught.categories == {"spots": ("hole", "smear"), "stripes": ("hole",)}
@@ -261,7 +263,9 @@ def _dying(monkeypatch: pytest.MonkeyPatch, after: int) -> Any:
     return context()
 
 
-def test_a_model_that_keeps_no_images_is_refused(tiny_model: Inspector, tiny_examples: Examples, tmp_path: Path) -> None:
+def test_a_model_that_keeps_no_images_is_refused(
+    tiny_model: Inspector, tiny_examples: Examples, tmp_path: Path
+) -> None:
     bare = replace(tiny_model, kept={})
     with pytest.raises(DataError, match="keeps no normal images of 'spots'") as caught:
         teach(bare, tiny_examples, tiny_teaching(), output=tmp_path / "m")
