@@ -47,7 +47,7 @@ class FusionWeights(BaseModel):
         reconstruction: weight of the reconstruction error.
         refiner: weight of the refiner.
         evidence: the refiner enters as −ln(1 − S_ref), which tells apart what its sigmoid saturates; else as S_ref.
-        detection: weight of UniADC's detection, which enters as −ln(1 − probability); 0: it does not.
+        detection: weight of UniADC's detection, which enters as `scoring.detection_evidence`; 0: it does not.
         former: the weights before there were categories; None: these are they.
     """
 
@@ -70,6 +70,7 @@ class ProductCalibration(BaseModel):
         images: how many images there were, where some showed the same part; None: n.
         copied: how many training images these are altered copies of, for want of others; None: they are images of
             their own. Copies promise nothing.
+        floor: nothing below it is defective, whatever the calibration images say.
         false_alarm_rate: share of normal images that may be called defective, as requested, in (0, 1).
         unknown_margin: how many times the largest calibration distance an image may be from the prompt.
         fusion: weights of the two maps.
@@ -84,6 +85,7 @@ class ProductCalibration(BaseModel):
     similarities: Ascending = ()
     images: int | None = Field(default=None, ge=1)
     copied: int | None = Field(default=None, ge=1)
+    floor: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     false_alarm_rate: float = Field(default=DEFAULT_FALSE_ALARM_RATE, gt=0, lt=1)
     unknown_margin: float = Field(default=3.0, gt=0, allow_inf_nan=False)
     fusion: FusionWeights = FusionWeights()
@@ -116,13 +118,13 @@ class ProductCalibration(BaseModel):
 
     @property
     def threshold(self) -> float:
-        """An image is defective when its score is above this: the k-th largest calibration score.
+        """An image is defective when its score is above this: the k-th largest calibration score, at least the floor.
 
         Raises:
             ModelError: there are no calibration images.
         """
         self._require_images()
-        return self.scores[-self._rank]
+        return max(self.scores[-self._rank], self.floor)
 
     @property
     def pixel_threshold(self) -> float:
@@ -132,7 +134,7 @@ class ProductCalibration(BaseModel):
             ModelError: there are no calibration images.
         """
         self._require_images()
-        return self.peaks[-self._rank]
+        return max(self.peaks[-self._rank], self.floor)
 
     def p_value(self, score: float) -> float:
         """(1 + #{s_i ≥ score}) / (n + 1), in (0, 1]. Raises ModelError without calibration images."""
@@ -140,7 +142,7 @@ class ProductCalibration(BaseModel):
         return (1 + self.n - bisect_left(self.scores, score)) / (self.n + 1)
 
     def defective(self, score: float) -> bool:
-        """Whether p_value(score) ≤ effective_rate. Raises ModelError without calibration images."""
+        """Whether p_value(score) ≤ effective_rate, and score > floor. Raises ModelError without calibration images."""
         return score > self.threshold
 
     def known(self, similarity: float) -> bool:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from blemish.calibration import FusionWeights
 
 POOLING_WINDOW = 16
+CERTAINLY_NORMAL = 10.0  # minus the logit from which the detection is no evidence at all
 _SMALLEST = np.float32(2**-24)  # a float32 probability tells no finer difference to 1
 
 
@@ -32,8 +33,16 @@ def fuse(
         refined = -np.log(np.maximum(1 - refiner, _SMALLEST)) if weights.evidence else refiner
         fused = fused + np.float32(weights.refiner) * refined
     if detection is not None and weights.detection:
-        fused = fused + np.float32(weights.detection) * np.logaddexp(np.float32(0), detection)
+        fused = fused + np.float32(weights.detection) * detection_evidence(detection)
     return fused if roi is None else np.where(roi, fused, np.float32(0))
+
+
+def detection_evidence(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The discriminator's detection as a map: 0 up to logit −10, 1 at logit 0, where a defect is as likely as not.
+
+    Linear in the logit and not in the probability, which saturates long before the logits stop telling images apart.
+    """
+    return np.maximum(logits + np.float32(CERTAINLY_NORMAL), np.float32(0)) / np.float32(CERTAINLY_NORMAL)
 
 
 def image_score(anomaly_map: NDArray[np.float32], window: int = POOLING_WINDOW) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from blemish.backbones.transformers_folder import read_json
-from blemish.backbones.transformers_import import import_transformers, silence
+from blemish.backbones.transformers_import import import_transformers, quiet
 from blemish.errors import ConfigError, ModelError
 
 # UniADC's release; each is followed by a space and the name.
@@ -80,7 +80,7 @@ def _read(folder: Path) -> tuple[Any, Any]:
     if not any(all((folder / name).is_file() for name in names) for names in _TOKENISERS):
         raise ModelError(f"{folder} has no tokeniser.", _REMEDY)  # transformers would make up an empty one
     try:
-        with silence(transformers):
+        with quiet():
             model, loading = transformers.CLIPTextModelWithProjection.from_pretrained(
                 folder,
                 local_files_only=True,

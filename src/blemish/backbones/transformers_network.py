@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from blemish.backbones.description import IMAGENET_MEAN, IMAGENET_STD, Description
 from blemish.backbones.network import Network, check_patches, checked_levels, quarters
 from blemish.backbones.transformers_folder import FILES, locate, read_json
-from blemish.backbones.transformers_import import import_transformers, silence
+from blemish.backbones.transformers_import import import_transformers, quiet
 from blemish.config import BackboneConfig
 from blemish.errors import ModelError
 
@@ -76,11 +76,11 @@ def load_transformers(config: BackboneConfig, size: int, *, offline: bool) -> Ne
         ModelError: the folder is missing, incomplete, damaged or of another kind of model.
         MissingExtraError: transformers is not installed.
     """
-    transformers = import_transformers()
+    transformers = import_transformers("This backbone")
     folder = locate(config.name.removeprefix("transformers:"), offline=offline)
     family = _family(read_json(folder / "config.json"), folder)
     try:
-        with silence(transformers):
+        with quiet():
             own = getattr(transformers, family.config).from_pretrained(folder, local_files_only=True)
             model, loading = getattr(transformers, family.model).from_pretrained(
                 folder,
@@ -121,7 +121,7 @@ def build_transformers(config: BackboneConfig, size: int, description: Descripti
     name = config.name.removeprefix("transformers:")
     if description.architecture is None:
         raise ModelError(f"The architecture of '{name}' is not written beside its weights.", "Train the model again.")
-    transformers = import_transformers()
+    transformers = import_transformers("This backbone")
     family = _family(description.architecture, name)
     plain = {key: value for key, value in description.architecture.items() if key not in _FOREIGN}
     try:

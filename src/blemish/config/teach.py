@@ -19,7 +19,7 @@ class TeachConfig(Config):
         preset: the preset these values started from.
         embeddings: of the categories: `anchors` (unit vectors that need no text model), `clip:<folder>` or
             `file:<safetensors>`, see `backbones.embeddings`.
-        width: T, of embeddings and discriminator.
+        width: T, of embeddings and discriminator; anchors are wider where there are more categories.
         components: principal components of each backbone level the discriminator sees; 0: all channels (paper).
         error: the discriminator also sees OneNIP's signed reconstruction error.
         members: discriminators whose logits are averaged.
@@ -35,9 +35,8 @@ class TeachConfig(Config):
         temperature: ε at the start (the paper: 1).
         focal, dice, entropy: weights of the losses of detection and of classification (the paper: 1, 1, 0.5).
         loss_stride: the losses are computed at every so manieth pixel; 1: at all (the paper).
-        detection_share: how much the discriminator's detection counts in the anomaly map, once brought to scale; 0:
-            the map stays OneNIP's.
-        certainty: least share of a region's votes that its category needs, else the defect is unknown.
+        detection_share: how much the discriminator's detection counts in the anomaly map; 0: the map stays OneNIP's.
+        certainty: least score that a region's category needs, else the defect is unknown.
         seed: of all draws.
         precision: as Lightning Fabric names it.
         checkpoint_minutes: a checkpoint is written this often.
@@ -68,8 +67,8 @@ class TeachConfig(Config):
     dice: float = Field(default=1, ge=0)
     entropy: float = Field(default=0.5, ge=0)
     loss_stride: Literal[1, 2, 4, 8] = 1
-    detection_share: float = Field(default=0.5, ge=0, le=1)
-    certainty: float = Field(default=0.5, ge=0, le=1)
+    detection_share: float = Field(default=0.4, ge=0, le=1)
+    certainty: float = Field(default=0.3, ge=0, le=1)
     seed: int = Field(default=0, ge=0)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     checkpoint_minutes: float = Field(default=1, gt=0)
@@ -90,9 +89,10 @@ class TeachConfig(Config):
 
 
 _FAST: dict[str, Any] = {
-    "width": 64,
+    "width": 32,
     "components": 96,
     "error": True,
+    "members": 3,
     "images": 40,
     "blending": ("feather", "paste"),
     "own_place": 0.25,
@@ -107,5 +107,5 @@ _FAST: dict[str, Any] = {
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "fast": _FAST,
-    "accurate": {**_FAST, "width": 128, "members": 3, "images": 80, "steps": 500},
+    "accurate": {**_FAST, "width": 64, "members": 5, "images": 80, "steps": 500},
 }

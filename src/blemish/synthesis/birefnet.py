@@ -32,7 +32,7 @@ class BiRefNet:
     """
 
     def __init__(self, source: str, allow_code: bool = False, offline: bool = False) -> None:
-        from blemish.synthesis.diffusion.extra import import_transformers, quiet
+        from blemish.backbones.transformers_import import import_transformers, quiet
 
         local = Path(source).exists()
         if local and not (Path(source) / "config.json").is_file():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,16 @@ _SHOWN, _CELL, _LOOKED_AT = 8, 168, 336
 _OUTLINE = (255, 64, 40)
 
 
-def overview(samples: Iterable[Sample], *, title: str, note: str = "") -> Image.Image:
+def overview(
+    samples: Iterable[Sample], *, title: str, note: str = "", how: Mapping[tuple[str, str], str] | None = None
+) -> Image.Image:
     """One row per product and category: up to eight images, below each the same with its mask outlined.
 
     Args:
         samples: defective images with masks; those that cannot be read are left out.
         title: stands above.
         note: a smaller line below it.
+        how: (product, category) → a word that stands beside their row.
     """
     kinds: dict[tuple[str, str], list[Sample]] = {}
     for sample in samples:
@@ -32,7 +35,8 @@ def overview(samples: Iterable[Sample], *, title: str, note: str = "") -> Image.
     rows: list[Row] = []
     for (product, defect), found in sorted(kinds.items()):
         pictures = [picture for sample in found[:_SHOWN] if (picture := _picture(sample)) is not None]
-        rows.append((f"{defect}\n{product}", pictures))
+        word = (how or {}).get((product, defect))
+        rows.append((f"{defect}\n{product}{f', {word}' if word else ''}", pictures))
     return sheet(rows, title=title, note=note, cell=_CELL)
 
 

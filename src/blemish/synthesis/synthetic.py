@@ -20,7 +20,7 @@ class Provenance:
             by a diffusion model.
         seed: of all draws.
         source: the normal image.
-        example: the defective image of a transplant; None without one.
+        example: the defective image of a transplant, or of the paste that was repainted; None without one.
         prompt: the description that led to it; None without one.
         method: blending of a transplant, appearance of the painter, or the diffusion model's kind of guidance.
         shape: name of the mask's shape; None for transplants.

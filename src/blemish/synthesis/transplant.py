@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,10 @@ from blemish.synthesis.blending import BLENDINGS
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
+CONTEXT = 0.25
+"""What is cut around a region, on each side, as a share of its height and width."""
+
 _SMALLEST = 256 / 512**2  # least area of a region that is cut, as a share of the image (the release: 256 px at 512)
-_CONTEXT = 0.25  # of the region's height and width, on each side
 _ANGLE, _SCALE = 90.0, 0.75  # degrees; natural logarithm of the factor
 _LARGE = 0.6  # regions longer than this share of the image keep their size and direction
 _JITTER = 0.025  # standard deviation of the shift of a defect that stays at its own place, as a share of the image
@@ -105,22 +107,28 @@ def transplant(
     )
 
 
-def _cut(donor: Donor, rng: np.random.Generator) -> _Cutting:
-    """One region with its context; regions that are too small are left out while there are others."""
+def one_region(donor: Donor, rng: np.random.Generator) -> Donor:
+    """The same donor with one connected region of its defect; regions that are too small are left out while there are
+    others."""
     labels, count = ndimage.label(donor.mask, np.ones((3, 3)))
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     large = np.flatnonzero(areas >= max(_SMALLEST * donor.mask.size, 0.05 * areas.max()))
     candidates = large if len(large) else np.array([int(areas.argmax())])
     region = labels == 1 + int(candidates[int(rng.integers(len(candidates)))])
-    rows, columns = np.nonzero(region)
+    return replace(donor, mask=region, known=donor.known & ~(donor.mask & ~region))
+
+
+def _cut(donor: Donor, rng: np.random.Generator) -> _Cutting:
+    """One region with its context."""
+    donor = one_region(donor, rng)
+    rows, columns = np.nonzero(donor.mask)
     sides = []
     for at in (rows, columns):
-        context = max(4, round(_CONTEXT * (at.max() + 1 - at.min())))
+        context = max(4, round(CONTEXT * (at.max() + 1 - at.min())))
         sides.append(slice(max(0, at.min() - context), min(donor.mask.shape[0], at.max() + 1 + context)))
     window = (sides[0], sides[1])
-    known = donor.known[window] & ~(donor.mask[window] & ~region[window])
     centre = tuple((side.start + side.stop) / 2 for side in sides)
-    return _Cutting(donor.image[window], region[window], known, (centre[0], centre[1]))
+    return _Cutting(donor.image[window], donor.mask[window], donor.known[window], (centre[0], centre[1]))
 
 
 def _turned(cutting: _Cutting, size: int, rng: np.random.Generator) -> _Cutting:
@@ -128,7 +136,7 @@ def _turned(cutting: _Cutting, size: int, rng: np.random.Generator) -> _Cutting:
     pixels, mask, known = cutting.pixels, cutting.mask, cutting.known
     for axis in (0, 1):
         if rng.random() < 0.5:
-            pixels, mask, known = (np.flip(one, axis) for one in (pixels, mask, known))
+            pixels, mask, known = np.flip(pixels, axis), np.flip(mask, axis), np.flip(known, axis)
     angle = float(rng.uniform(-_ANGLE, _ANGLE))
     scale = float(np.exp(rng.uniform(-_SCALE, _SCALE)))
     if max(mask.shape) >= _LARGE * size:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from blemish.backbones.embeddings import apart, category_embeddings
 from blemish.config import TeachConfig
@@ -114,7 +115,7 @@ def without_categories(inspector: Inspector) -> Inspector:
         one = bare.calibration[product]
         if one.fusion.former is None or product not in bare.kept:
             continue
-        one = one.model_copy(update={"fusion": one.fusion.former})
+        one = one.model_copy(update={"fusion": one.fusion.former, "floor": 0.0})
         bare = bare.with_calibration(bare.calibration.with_product(product, one))
         kept = bare.kept[product]
         bare, _ = calibrate(bare, list(kept.held), product=product, groups=kept.groups, copied=one.copied)
@@ -135,9 +136,7 @@ def _learn(
 ) -> CategoryHead:
     network = _engine(inspector).network.to(fabric.device)
     names = distinct(lesson.categories)
-    embeddings = category_embeddings(config.embeddings, names, config.width)
-    if config.embeddings == "anchors":
-        embeddings = apart(embeddings)
+    embeddings = _embeddings(config, names)
     head = CategoryHead(network.layout, config, embeddings).to(fabric.device)
     composers = {
         product: Composer(
@@ -165,6 +164,13 @@ def _learn(
     fabric.barrier()
     optimise(fabric, TeachingStep(head, config), source, config, config.steps, run, report)
     return head.eval()
+
+
+def _embeddings(config: TeachConfig, names: tuple[str, ...]) -> Tensor:
+    """Anchors are made orthogonal, and wide enough for that."""
+    if config.embeddings != "anchors":
+        return category_embeddings(config.embeddings, names, config.width)
+    return apart(category_embeddings("anchors", names, max(config.width, len(names))))
 
 
 def _described(inspector: Inspector, priors: Priors | None) -> dict[str, dict[str, CategoryPrior]]:

@@ -45,7 +45,7 @@ def save_tokenizer(folder: Path) -> None:
 
 
 def text_config() -> Any:
-    from blemish.synthesis.diffusion.extra import import_transformers
+    from blemish.backbones.transformers_import import import_transformers
 
     return import_transformers().CLIPTextConfig(
         vocab_size=55,
@@ -64,7 +64,8 @@ def text_config() -> Any:
 def save_stable_diffusion(folder: Path) -> None:
     import torch
 
-    from blemish.synthesis.diffusion.extra import import_diffusers, import_transformers, quiet
+    from blemish.backbones.transformers_import import import_transformers, quiet
+    from blemish.synthesis.diffusion.diffusers_import import import_diffusers
 
     diffusers = import_diffusers()
     torch.manual_seed(0)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from blemish.backbones.transformers_import import import_transformers, quiet
 from blemish.errors import ModelError
 from blemish.synthesis.diffusion.alpha_clip import AlphaCLIP
-from blemish.synthesis.diffusion.extra import import_transformers, quiet
 from blemish.synthesis.diffusion.selection import Candidates
 
 WIDTH, HEADS, LAYERS, PATCH, SIDE, OUT = 16, 2, 2, 8, 32, 8

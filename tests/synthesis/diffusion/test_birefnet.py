@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from blemish.backbones.transformers_import import import_transformers, quiet
 from blemish.errors import ModelError
 from blemish.synthesis.birefnet import BiRefNet
-from blemish.synthesis.diffusion.extra import import_transformers, quiet
 
 CODE = """
 import torch

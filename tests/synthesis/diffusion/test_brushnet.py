@@ -13,7 +13,7 @@ from torch import Tensor
 
 from blemish.errors import ModelError
 from blemish.synthesis.diffusion import BrushNet, ControlledUNet, Residuals
-from blemish.synthesis.diffusion.extra import import_diffusers
+from blemish.synthesis.diffusion.diffusers_import import import_diffusers
 
 DEEP_UNET: dict[str, Any] = {
     "block_out_channels": (8, 12, 16),

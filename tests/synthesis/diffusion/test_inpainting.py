@@ -15,7 +15,7 @@ import torch
 
 from blemish.errors import BlemishError, ConfigError, MissingExtraError, ModelError
 from blemish.synthesis.diffusion.config import DiffusionConfig
-from blemish.synthesis.diffusion.extra import import_diffusers
+from blemish.synthesis.diffusion.diffusers_import import import_diffusers
 from blemish.synthesis.diffusion.inpainting import Inpainter
 from blemish.synthesis.diffusion.latents import LatentCoder, hidden, kept
 from blemish.synthesis.diffusion.schedule import Schedule

@@ -66,6 +66,15 @@ def test_an_unreadable_normal_image_is_passed_over(parts: Path, caplog: pytest.L
     assert "passed over" in caplog.text
 
 
+def test_what_cannot_be_made_loses_nothing_else(parts: Path) -> None:
+    for index in range(2):
+        (parts / "bolt" / "train" / "good" / f"{index}.png").write_bytes(b"broken")
+    made = []
+    with pytest.raises(SynthesisError, match=r"No normal image of bolt could be read\. 1 more images could not"):
+        made += (one for one in synthesize(Dataset.from_folder(parts), PRIORS, size=48, count=2))
+    assert [task.product for task, _ in made] == ["nut"] * 4
+
+
 def test_a_product_without_readable_images_is_an_error(parts: Path) -> None:
     for index in range(2):
         (parts / "nut" / "train" / "good" / f"{index}.png").write_bytes(b"broken")
@@ -79,7 +88,9 @@ def test_a_product_without_readable_images_is_an_error(parts: Path) -> None:
         ({"count": 0}, "count is 0"),
         ({"size": 16}, "size is 16"),
         ({"foreground": "birds"}, "no foreground 'birds'"),
-        ({"mode": "transplant"}, "no mode 'transplant'"),
+        ({"mode": "magic"}, "no mode 'magic'"),
+        ({"mode": "transplant"}, "none are given"),
+        ({"mode": "diffusion"}, "needs weights"),
     ],
 )
 def test_options_out_of_range(parts: Path, options: dict[str, object], words: str) -> None:

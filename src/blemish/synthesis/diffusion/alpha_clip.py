@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from blemish.backbones.transformers_import import import_transformers, quiet
 from blemish.errors import ModelError
 from blemish.synthesis.diffusion.alpha_clip_weights import ALPHA, BELONGS, read_vision_weights
-from blemish.synthesis.diffusion.extra import import_transformers, quiet
 from blemish.synthesis.diffusion.folders import read_config, require
 from blemish.synthesis.diffusion.latents import encoded_tokens
 from blemish.synthesis.diffusion.selection import Candidates, Mask, Pixels, Scores

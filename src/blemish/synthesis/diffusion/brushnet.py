@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from blemish.errors import ModelError
 from blemish.files import replaced, write_json
 from blemish.synthesis.diffusion.brushnet_config import BrushNetConfig
-from blemish.synthesis.diffusion.extra import import_diffusers
+from blemish.synthesis.diffusion.diffusers_import import import_diffusers
 from blemish.synthesis.diffusion.folders import read_config, read_tensors, require
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from blemish.errors import ModelError
-from blemish.synthesis.diffusion.extra import import_diffusers
+from blemish.synthesis.diffusion.diffusers_import import import_diffusers
 
 _DOWN, _UP = "DownBlock2D", "UpBlock2D"
 # resnets of the middle block beyond the first

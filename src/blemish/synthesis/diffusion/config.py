@@ -56,3 +56,14 @@ class DiffusionConfig:
         if negative_prompt:
             return (self.absent_noise_factor,), self.absent_steps
         return self.noise_factors, self.steps
+
+    def work(self, guidance: str, negative_prompt: str = "") -> int:
+        """Denoising steps of one image.
+
+        Args:
+            guidance: `priors` or `samples`; the latter has no negative prompt.
+        """
+        if guidance == "samples":
+            return self.pastes * len(self.noise_factors) * self.steps
+        factors, steps = self.plan(negative_prompt)
+        return self.rounds * self.masks * len(factors) * steps

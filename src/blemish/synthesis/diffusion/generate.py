@@ -124,8 +124,7 @@ class DiffusionSynthesis:
                 drawn = [draw_mask(image, rng) for _ in range(self._config.masks)]
                 yield [_Scene(image, mask, _box(mask, shape), source, None, shape) for mask, shape in drawn]
 
-        factors, steps = self._config.plan(category.negative_prompt)
-        work = self._config.rounds * self._config.masks * len(factors) * steps
+        work = self._config.work("priors", category.negative_prompt)
         return self._images(category, "priors", rounds, work, start, self._wanted(count))
 
     def from_samples(
@@ -154,8 +153,7 @@ class DiffusionSynthesis:
                 )
             yield [_Scene(one.image, one.mask, one.box, one.source, one.example, None) for one in pastes]
 
-        factors, steps = self._config.plan("")
-        work = self._config.pastes * len(factors) * steps
+        work = self._config.work("samples")
         return self._images(category, "samples", rounds, work, start, self._wanted(count))
 
     def _images(

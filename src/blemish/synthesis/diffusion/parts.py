@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from blemish.backbones.transformers_import import import_transformers, quiet
 from blemish.errors import BlemishError, ModelError
 from blemish.synthesis.diffusion.brushnet import BrushNet
-from blemish.synthesis.diffusion.extra import import_diffusers, import_transformers, quiet
+from blemish.synthesis.diffusion.diffusers_import import import_diffusers
 from blemish.synthesis.diffusion.folders import Alternatives, read_config, require
 
 _BELONGS = (

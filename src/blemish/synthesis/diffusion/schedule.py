@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from blemish.backbones.transformers_import import quiet
 from blemish.errors import ConfigError
-from blemish.synthesis.diffusion.extra import import_diffusers, quiet
+from blemish.synthesis.diffusion.diffusers_import import import_diffusers
 
 
 class Schedule:

@@ -8,11 +8,16 @@ from blemish.inspector import Inspector
 from blemish.training.calibrate import calibrate
 from blemish.training.loop import TrainProgress
 
+_FLOOR = 1.0
+_FEW_SHARE = 0.9  # with so few normal images that copies must do, OneNIP's map tells little
+
 
 def fit_detection(inspector: Inspector, share: float, report: Callable[[TrainProgress], None]) -> Inspector:
     """Let the discriminator's detection count in the map of every product that has categories; set thresholds anew.
 
-    OneNIP's weights are scaled by 1 − share. Products without held images keep their map and their thresholds.
+    OneNIP's weights are scaled by 1 − share. Where the held images are altered copies of the training images, which say
+    little of new ones, the share is at least 0.9, and nothing counts as defective below the value at which both maps
+    have reached their scale. Products without held images keep their map and their thresholds.
 
     Args:
         inspector: with categories, calibrated without their detection.
@@ -23,15 +28,16 @@ def fit_detection(inspector: Inspector, share: float, report: Callable[[TrainPro
     for done, product in enumerate(products, 1):
         one = inspector.calibration[product]
         former = one.fusion.former or one.fusion
+        own = max(share, _FEW_SHARE) if one.copied else share
         fusion = former.model_copy(
             update={
-                "reconstruction": (1 - share) * former.reconstruction,
-                "refiner": (1 - share) * former.refiner,
-                "detection": share,
+                "reconstruction": (1 - own) * former.reconstruction,
+                "refiner": (1 - own) * former.refiner,
+                "detection": own,
                 "former": former,
             }
         )
-        one = one.model_copy(update={"fusion": fusion})
+        one = one.model_copy(update={"fusion": fusion, "floor": _FLOOR if one.copied else 0.0})
         inspector = inspector.with_calibration(inspector.calibration.with_product(product, one))
         kept = inspector.kept[product]
         inspector, _ = calibrate(inspector, list(kept.held), product=product, groups=kept.groups, copied=one.copied)

@@ -1,7 +1,7 @@
 """Naming defects from one or two examples: UniADC's categories on real images, beside the paper's figures.
 
-    python benchmarks/tiles.py --product magnetic_tile --normals 2 all --defects 1 2 --seeds 0 1 2
-    python benchmarks/tiles.py --page
+    python benchmarks/naming.py --product magnetic_tile --normals 2 all --defects 1 2 --seeds 0 1 2
+    python benchmarks/naming.py --page
 
 Appends one JSON line per (product, split, K_n, K_a, seed, variant) to docs/results/naming.jsonl and skips what is
 finished; `--page` writes docs/results/naming.md from it. Shots are drawn by seed; test images that show the same part
@@ -53,7 +53,7 @@ METRICS = ("accuracy", "miou", "i_auroc", "p_auroc", "aupro_30", "balanced_accur
 # spares few defects, not at the 1 % of a production line.
 RATE = 0.1
 ENCODERS = {
-    "densenet169": ("timm:densenet169", "densenet169_imagenet_fp16", (8, 16, 32)),
+    "densenet169": ("timm:densenet169", "densenet169_imagenet_fp16", (8, 16)),
     "resnet50": ("timm:resnet50", "resnet50_imagenet_to_layer3_fp16", (4, 8, 16)),
     "resnet18": ("timm:resnet18", "resnet18_imagenet_to_layer3_fp16", (4, 8, 16)),
     "embedded": ("embedded", None, (4, 8, 16)),
@@ -280,7 +280,7 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="write docs/results/naming.md and do nothing else")
     arguments = parser.parse_args()
     if arguments.page:
-        from tiles_page import write_page
+        from naming_page import write_page
 
         write_page(LINES)
         return
