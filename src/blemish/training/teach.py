@@ -115,7 +115,7 @@ def without_categories(inspector: Inspector) -> Inspector:
         one = bare.calibration[product]
         if one.fusion.former is None or product not in bare.kept:
             continue
-        one = one.model_copy(update={"fusion": one.fusion.former, "floor": 0.0})
+        one = one.model_copy(update={"fusion": one.fusion.former, "floor": None})
         bare = bare.with_calibration(bare.calibration.with_product(product, one))
         kept = bare.kept[product]
         bare, _ = calibrate(bare, list(kept.held), product=product, groups=kept.groups, copied=one.copied)
