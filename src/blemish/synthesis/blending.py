@@ -16,6 +16,7 @@ Blend = Callable[[Pixels, Pixels, Mask, Mask], Pixels]
 defect → the target with the defect in it."""
 
 _RING = 6  # pixels of surroundings that are brought to the same brightness
+_OTHER_LIGHT = 48  # grey levels; a larger difference is another material, not other light
 _EDGE = 1.5  # standard deviation of the soft edge, in pixels
 _LARGEST = 60_000  # pixels of a mask up to which the Poisson equation is solved
 
@@ -28,10 +29,15 @@ def paste(target: Pixels, patch: Pixels, mask: Mask, known: Mask) -> Pixels:
 
 
 def feather(target: Pixels, patch: Pixels, mask: Mask, known: Mask) -> Pixels:
-    """The defect with a soft edge, brightened so that its surroundings would match those of its new place."""
+    """The defect with a soft edge, brightened so that its surroundings would match those of its new place.
+
+    Where they differ by more than other light explains, the defect keeps its shade.
+    """
     ring = _ring(mask)
     own = ring & known
     offset = target[ring].mean(axis=0) - patch[own].mean(axis=0) if own.any() else np.zeros(3)
+    if np.abs(offset).max() > _OTHER_LIGHT:
+        offset = np.zeros(3)
     inside = mask.astype(np.float32)
     share = np.maximum(ndimage.gaussian_filter(inside, _EDGE), 0.8 * inside)[..., None]
     blended = target * (1 - share) + (patch + offset) * share
