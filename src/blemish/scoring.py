@@ -42,7 +42,8 @@ def detection_evidence(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Linear in the logit and not in the probability, which saturates long before the logits stop telling images apart.
     """
-    return np.maximum(logits + np.float32(CERTAINLY_NORMAL), np.float32(0)) / np.float32(CERTAINLY_NORMAL)
+    evidence = np.maximum(logits + np.float32(CERTAINLY_NORMAL), np.float32(0)) / np.float32(CERTAINLY_NORMAL)
+    return np.asarray(evidence, dtype=np.float32)
 
 
 def image_score(anomaly_map: NDArray[np.float32], window: int = POOLING_WINDOW) -> float:

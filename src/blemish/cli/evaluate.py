@@ -83,7 +83,7 @@ def evaluate(
 
     inspector = load_inspector(model, engine, device, offline)
     dataset = Dataset.from_folder(*data, split=split.value, seed=inspector.config.seed if seed is None else seed)
-    meta = {
+    meta: dict[str, object] = {
         "model": model,
         "data": [str(path) for path in data],
         "split": split.value,

@@ -89,7 +89,7 @@ class Discriminator(nn.Module):
         """
         state = {_own_name(name): tensor.float() for name, tensor in _flat(checkpoint)}
         state = {name: tensor for name, tensor in state.items() if not name.startswith(_UNUSED)}
-        weights = []
+        weights: list[Tensor] = []
         while (weight := state.get(f"necks.{len(weights)}.project.weight")) is not None and weight.dim() == 2:
             weights.append(weight)
         if not weights:
@@ -148,7 +148,7 @@ class Discriminator(nn.Module):
         else:
             height = width = math.isqrt(tap.shape[1])
         projected: Tensor = neck(tap)
-        return projected.transpose(1, 2).unflatten(2, (height, width))
+        return projected.transpose(1, 2).reshape(len(projected), -1, height, width)
 
 
 def _flat(checkpoint: Mapping[str, Any]) -> list[tuple[str, Tensor]]:
