@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish.inspection import UNKNOWN_DEFECT, Inspection, Region
-
-_STEEPEST = 30.0  # logits beyond it are certain in float32
+from blemish.scoring import detection_evidence
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,8 @@ class Claims:
     def scores(self, mask: NDArray[np.bool_]) -> dict[str, float]:
         """Share of an area that each category claims, with sum ≤ 1; the rest is claimed by none.
 
-        At each pixel the categories divide the probability of a defect as their softmax says.
+        At each pixel the categories divide the evidence of a defect as their softmax says. The surer half of the area
+        decides, for its edge belongs to nobody.
 
         Args:
             mask: S×S, not empty.
@@ -53,10 +53,9 @@ class Claims:
         logits = self.logits[:, mask].astype(np.float64)
         shares = np.exp(logits - logits.max(axis=0))
         shares /= shares.sum(axis=0)
-        defect = 1 / (1 + np.exp(-logits.mean(axis=0).clip(-_STEEPEST, _STEEPEST)))
-        # the surest half of an area decides: its edge belongs to nobody
-        surest = defect >= np.median(defect)
-        means = (shares * defect)[:, surest].mean(axis=1)
+        evidence = np.minimum(detection_evidence(logits.mean(axis=0)), 1)
+        surer = evidence >= np.median(evidence)
+        means = (shares * evidence)[:, surer].mean(axis=1)
         return {name: float(value) for name, value in zip(self.names, means, strict=True)}
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from blemish.calibration import FusionWeights
+
+_Float = TypeVar("_Float", np.float32, np.float64)
 
 POOLING_WINDOW = 16
 CERTAINLY_NORMAL = 10.0  # minus the logit from which the detection is no evidence at all
@@ -37,13 +41,13 @@ def fuse(
     return fused if roi is None else np.where(roi, fused, np.float32(0))
 
 
-def detection_evidence(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def detection_evidence(logits: NDArray[_Float]) -> NDArray[_Float]:
     """The discriminator's detection as a map: 0 up to logit −10, 1 at logit 0, where a defect is as likely as not.
 
     Linear in the logit and not in the probability, which saturates long before the logits stop telling images apart.
     """
-    evidence = np.maximum(logits + np.float32(CERTAINLY_NORMAL), np.float32(0)) / np.float32(CERTAINLY_NORMAL)
-    return np.asarray(evidence, dtype=np.float32)
+    evidence: NDArray[_Float] = np.maximum(logits + CERTAINLY_NORMAL, 0) / CERTAINLY_NORMAL
+    return evidence
 
 
 def image_score(anomaly_map: NDArray[np.float32], window: int = POOLING_WINDOW) -> float:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from blemish.config.base import Config, PresetName, parsed, preset_values
 
+_STEPS, _STEPS_PER_CATEGORY = 250, 30
 Blending = Literal["paste", "feather", "poisson"]
 
 
@@ -31,7 +32,8 @@ class TeachConfig(Config):
         normal_share: share of the synthetic images without a synthetic defect.
         alter: the images are altered as a whole: brightness, contrast, shading, sharpness, section.
         foreground: where defects may be: `none` (everywhere) or `auto`.
-        steps, batch, learning_rate, weight_decay, clip, schedule: of the optimiser.
+        steps: of the optimiser; None: 30 for each category, at least 250.
+        batch, learning_rate, weight_decay, clip, schedule: of the optimiser.
         temperature: ε at the start (the paper: 1).
         focal, dice, entropy: weights of the losses of detection and of classification (the paper: 1, 1, 0.5).
         loss_stride: the losses are computed at every so manieth pixel; 1: at all (the paper).
@@ -56,7 +58,7 @@ class TeachConfig(Config):
     normal_share: float = Field(default=0.2, ge=0, le=1)
     alter: bool = False
     foreground: Literal["none", "auto"] = "auto"
-    steps: int = Field(default=250, ge=1)
+    steps: int | None = Field(default=250, ge=1)
     batch: int = Field(default=16, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
@@ -72,6 +74,10 @@ class TeachConfig(Config):
     seed: int = Field(default=0, ge=0)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     checkpoint_minutes: float = Field(default=1, gt=0)
+
+    def steps_for(self, categories: int) -> int:
+        """Optimiser steps for so many categories."""
+        return self.steps or max(_STEPS, _STEPS_PER_CATEGORY * categories)
 
     @classmethod
     def of(cls, preset: PresetName = "fast", **changes: Any) -> TeachConfig:
@@ -98,6 +104,7 @@ _FAST: dict[str, Any] = {
     "own_place": 0.25,
     "defective_bases": 0.5,
     "alter": True,
+    "steps": None,
     "learning_rate": 2e-3,
     "clip": 1.0,
     "schedule": "cosine",

@@ -162,7 +162,7 @@ def _learn(
     if run is not None and fabric.is_global_zero:
         begin_run(run, restart)
     fabric.barrier()
-    optimise(fabric, TeachingStep(head, config), source, config, config.steps, run, report)
+    optimise(fabric, TeachingStep(head, config), source, config, config.steps_for(len(names)), run, report)
     return head.eval()
 
 
