@@ -70,7 +70,7 @@ class ProductCalibration(BaseModel):
         images: how many images there were, where some showed the same part; None: n.
         copied: how many training images these are altered copies of, for want of others; None: they are images of
             their own. Copies promise nothing.
-        floor: nothing below it is defective, whatever the calibration images say.
+        floor: nothing up to it is defective, whatever the calibration images say; None: they alone decide.
         false_alarm_rate: share of normal images that may be called defective, as requested, in (0, 1).
         unknown_margin: how many times the largest calibration distance an image may be from the prompt.
         fusion: weights of the two maps.
@@ -85,7 +85,7 @@ class ProductCalibration(BaseModel):
     similarities: Ascending = ()
     images: int | None = Field(default=None, ge=1)
     copied: int | None = Field(default=None, ge=1)
-    floor: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    floor: FiniteFloat | None = None
     false_alarm_rate: float = Field(default=DEFAULT_FALSE_ALARM_RATE, gt=0, lt=1)
     unknown_margin: float = Field(default=3.0, gt=0, allow_inf_nan=False)
     fusion: FusionWeights = FusionWeights()
@@ -124,7 +124,7 @@ class ProductCalibration(BaseModel):
             ModelError: there are no calibration images.
         """
         self._require_images()
-        return max(self.scores[-self._rank], self.floor)
+        return self._at_least_floor(self.scores[-self._rank])
 
     @property
     def pixel_threshold(self) -> float:
@@ -134,7 +134,7 @@ class ProductCalibration(BaseModel):
             ModelError: there are no calibration images.
         """
         self._require_images()
-        return max(self.peaks[-self._rank], self.floor)
+        return self._at_least_floor(self.peaks[-self._rank])
 
     def p_value(self, score: float) -> float:
         """(1 + #{s_i ≥ score}) / (n + 1), in (0, 1]. Raises ModelError without calibration images."""
@@ -217,6 +217,9 @@ class ProductCalibration(BaseModel):
     def _rank(self) -> int:
         # The summand keeps 0.29 · 100 = 28.999… from losing a step to rounding.
         return min(max(int(self.false_alarm_rate * (self.n + 1) + 1e-9), 1), max(self.n, 1))
+
+    def _at_least_floor(self, value: float) -> float:
+        return value if self.floor is None else max(value, self.floor)
 
     def _require_images(self) -> None:
         if not self.n:

@@ -14,10 +14,13 @@ from blemish.config import TrainConfig
 from blemish.evaluation.scorecard import Scorecard
 from blemish.inspector import Inspector
 from blemish.procedural import demo as procedural
+from blemish.procedural.products import PRODUCTS
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, model: Path, fake_inspector: Inspector) -> list[dict[str, Any]]:
+def small(
+    monkeypatch: pytest.MonkeyPatch, model: Path, fake_inspector: Inspector, teachings: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """The demo with a handful of small images and a model without a network; gives what training was asked for."""
     asked: list[dict[str, Any]] = []
 
@@ -30,15 +33,19 @@ def small(monkeypatch: pytest.MonkeyPatch, model: Path, fake_inspector: Inspecto
     module.train = train  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "blemish.training.train", module)
 
-    def few(folder: Path, *, seed: int, train: int, overwrite: bool) -> None:
-        procedural_demo(folder, seed=seed, train=2, test_normal=1, test_defective=1, size=64, overwrite=overwrite)
+    def few(folder: Path, *, seed: int, train: int, examples: int, overwrite: bool) -> None:
+        assert (train, examples) == (60, 2)
+        counts = {"train": 2, "test_normal": 1, "test_defective": 1, "examples": 1}
+        procedural_demo(folder, seed=seed, size=64, overwrite=overwrite, **counts)
 
     procedural_demo = procedural.make_demo
     monkeypatch.setattr(procedural, "make_demo", few)
     return asked
 
 
-def test_the_whole_way(run: Any, small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_whole_way(
+    run: Any, small: Any, teachings: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("scipy")
     opened: list[str] = []
     monkeypatch.setattr(webbrowser, "open", opened.append)
@@ -51,7 +58,8 @@ def test_the_whole_way(run: Any, small: Any, tmp_path: Path, monkeypatch: pytest
         "1. Drawing",
         "2. Looking",
         "3. Training",
-        "4. Evaluating",
+        "4. Teaching it the names of the defects",
+        "5. Evaluating",
         "Image AUROC, mean of 5 products",
         "Next:",
     ):
@@ -62,6 +70,14 @@ def test_the_whole_way(run: Any, small: Any, tmp_path: Path, monkeypatch: pytest
     (asked,) = small
     assert (asked["config"].preset, asked["config"].seed, asked["config"].backbone.name) == ("fast", 5, "embedded")
     assert asked["offline"] is True
+    (taught,) = teachings
+    assert (taught["config"].images, taught["config"].seed) == (24, 3)  # the seed of the fake model
+    assert (taught["output"], taught["overwrite"]) == (out / "demo.blemish", True)
+    names = {product.name: set(product.defects) for product in PRODUCTS}
+    assert {name: {c for e in taught["examples"] if e.product == name for c in e.categories} for name in names} == names
+    assert all(marking.exact for example in taught["examples"] for marking in example.markings)
+    tested = set((out / "images").glob("*/test/*/*.png"))
+    assert not tested & {example.path for example in taught["examples"]}
     assert opened == []
 
     assert run("demo", "--output", out).exit_code == 2
@@ -87,3 +103,7 @@ def test_the_demo_is_as_good_as_promised(run: Any, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     card = Scorecard.load(tmp_path / "demo" / demo_module.SCORECARD)
     assert card.mean("i_auroc") >= 0.95  # type: ignore[operator]
+    accuracy = card.mean("accuracy")
+    assert accuracy is not None
+    assert f"Defects and normal images named rightly: {100 * accuracy:.1f} %" in result.output
+    assert accuracy >= 0.85

@@ -97,6 +97,8 @@ def test_the_split_is_made_with_the_seed(run: Any, calls: list[dict[str, Any]], 
         (lambda root: None, ["--false-alarm-rate", "2"], "false_alarm_rate"),
         (lambda root: None, ["--roi", "mask.png"], "does not say which product"),
         (lambda root: None, ["--roi", "nut=missing.png"], "missing.png"),
+        (lambda root: None, ["--defects", "missing"], "no file or folder"),
+        (lambda root: None, ["--priors", "missing.yaml"], "missing.yaml"),
         (lambda root: (root.parent / "m").write_text("mine"), [], "exists already"),
         (lambda root: (root.parent / "m").write_text("mine"), ["--overwrite"], "holds no config.json"),
     ],
@@ -128,6 +130,36 @@ def test_stopping_says_how_to_go_on(
     result = run("train", parts, "-o", tmp_path / "m", "--preset", "paper")
     assert result.exit_code == 130
     assert f"{tmp_path / 'm'}.run: continue it with --resume" in result.output
+
+
+def test_names_are_taught_afterwards(
+    run: Any, calls: list[dict[str, Any]], teachings: list[dict[str, Any]], parts: Path, draw: Draw, tmp_path: Path
+) -> None:
+    defects, more, priors = tmp_path / "defects", tmp_path / "more", tmp_path / "defects.yaml"
+    for number in range(2):
+        draw(f"defects/nut/spot/{number}.png", "nut", defect=True)
+    draw("more/bolt/dent/0.png", defect=True)
+    priors.write_text("nut:\n  burr: null\n", encoding="utf-8")
+    result = run(
+        *("train", parts, "-o", tmp_path / "m", "--defects", defects, "--defects", more, "--priors", priors),
+        *("--seed", 4, "--preset", "paper"),
+    )
+    assert result.exit_code == 0, result.output
+    assert len(calls) == 1
+    (taught,) = teachings
+    assert (taught["config"].preset, taught["config"].seed) == ("paper", 4)
+    assert (taught["output"], taught["overwrite"], taught["restart"]) == (tmp_path / "m", True, True)
+    assert {example.product for example in taught["examples"]} == {"bolt", "nut"}
+    assert taught["priors"].for_product("nut").keys() == {"burr"}
+    for words in ("2 labelled images: folders", "described only", "Trained in", "nut: false-alarm rate"):
+        assert words in result.output
+    run("train", parts, "-o", tmp_path / "other")
+    assert len(teachings) == 1
+    priors.write_text("cap:\n  burr: null\n", encoding="utf-8")
+    result = run("train", parts, "-o", tmp_path / "third", "--priors", priors)
+    assert result.exit_code == 2
+    assert "product 'cap'" in result.output
+    assert len(calls) == 2
 
 
 def test_one_of_several_processes_speaks(

@@ -124,7 +124,9 @@ BLACK, WHITE = Image.new("L", (16, 12)), Image.new("L", (16, 12), 255)
         pytest.param(
             replace_with("train/good/1.png", GREY16), "warning", "p", "mixes images of 8 and 16 bits", id="depths"
         ),
-        pytest.param(delete("train/good/0.png", "train/good/1.png"), "fatal", "p", "a single normal", id="one normal"),
+        pytest.param(
+            delete("train/good/0.png", "train/good/1.png"), "warning", "p", "a single normal", id="one normal"
+        ),
         pytest.param(
             delete(*(f"train/good/{i}.png" for i in range(3))), "fatal", "p", "no normal training", id="no normals"
         ),

@@ -123,13 +123,27 @@ def test_a_group_is_one_products_own() -> None:
     assert len(shots.dataset.test("q")) == 1
 
 
-def test_by_image_nothing_but_the_shots_is_taken_out() -> None:
-    data = data_of(product(groups=1))
+def test_by_image_the_parts_of_normal_shots_still_test() -> None:
+    rows: list[Row] = [("p", "train", None, "1"), ("p", "test", None, "1"), ("p", "test", "cut", "1")]
+    rows += [("p", "test", "cut", "2"), ("p", "test", None, "2"), ("p", "test", None, None)]
 
-    shots = draw_shots(data, 1, 1, seed=0, rule="image")
+    shots = draw_shots(data_of(rows), 1, 0, seed=0, rule="image")
 
     assert shots.excluded == ()
-    assert len(shots.dataset.test()) == 14
+    assert len(shots.dataset.test()) == 5
+
+
+@pytest.mark.parametrize("rule", ["group", "image"])
+@pytest.mark.parametrize("seed", range(4))
+def test_parts_of_defective_shots_never_test(rule: Any, seed: int) -> None:
+    data = data_of(product(groups=3))
+
+    shots = draw_shots(data, 1, 1, seed=seed, rule=rule)
+
+    groups = {sample.group for sample in shots.defects}
+    assert shots.excluded
+    assert {sample.group for sample in shots.excluded} <= groups
+    assert not groups & {sample.group for sample in shots.dataset.test()}
 
 
 def test_a_product_left_without_normal_test_images_is_named() -> None:

@@ -58,6 +58,15 @@ def test_verdict_is_the_p_value_against_the_effective_rate(scores: list[float], 
         assert product.defective(s) == (p <= product.effective_rate)
 
 
+def test_nothing_up_to_the_floor_is_defective() -> None:
+    product = calibration([1.0, 2.0, 3.0], 0.3)
+    raised = product.model_copy(update={"floor": 5.0})
+    lowered = product.model_copy(update={"floor": -5.0})
+    assert (product.threshold, raised.threshold, lowered.threshold) == (3.0, 5.0, 3.0)
+    assert (raised.pixel_threshold, raised.defective(5.0), raised.defective(5.5)) == (5.0, False, True)
+    assert raised.p_value(4.0) == product.p_value(4.0)
+
+
 @given(st.lists(finite, min_size=1, max_size=20), rates, st.lists(finite, min_size=2, max_size=9))
 def test_p_values_never_rise_with_the_score(scores: list[float], rate: float, others: list[float]) -> None:
     product = calibration(scores, rate)

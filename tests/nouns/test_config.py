@@ -61,7 +61,6 @@ def test_changes_reach_into_nested_values_and_leave_the_rest() -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"refiner_weight": 0}, "nothing to train"),
         ({"backbone": {"weights": "x.safetensors"}}, "embedded backbone brings its weights"),
         ({"restoration": True}, "need a decoder"),
         ({"model": {"prompt_patches": 0}}, "prompt_patches"),

@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from blemish.regions import find_regions, label
+from blemish.regions import connected, find_parts, find_regions, label
 
 pytestmark = pytest.mark.core
 
@@ -137,3 +138,39 @@ def test_small_parts_are_left_out_but_never_the_best() -> None:
     anomaly_map[2, 0] = 5
     regions = find_regions(anomaly_map, mask, (5, 3), min_area=2)
     assert [(region.score, region.area) for region in regions] == [(5, 1), (1, 4)]
+
+
+@given(masks, st.data())
+def test_parts_that_hold_a_seed(mask: NDArray[np.bool_], data: st.DataObject) -> None:
+    seeds = data.draw(arrays(bool, mask.shape))
+    kept = connected(mask, seeds)
+    labels, count = label(mask)
+    for number in range(1, count + 1):
+        part = labels == number
+        assert kept[part].all() == kept[part].any() == (seeds & part).any()
+    assert not kept[~mask].any()
+
+
+@given(non_empty_masks)
+def test_the_pixels_of_regions_are_the_parts_of_the_mask(mask: NDArray[np.bool_]) -> None:
+    values = np.arange(mask.size, dtype=np.float32).reshape(mask.shape)
+    found = find_parts(values, mask, mask.shape[::-1])
+    pixels = np.stack([part for _, part in found])
+    np.testing.assert_array_equal(pixels.any(axis=0), mask)
+    assert pixels.sum(axis=0).max() == 1
+    for region, part in found:
+        assert label(part)[1] == 1
+        assert region.area == part.sum()
+        assert region.score == values[part].max()
+        rows, columns = np.nonzero(part)
+        assert region.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    scores = [region.score for region, _ in found]
+    assert scores == sorted(scores, reverse=True)
+    assert find_regions(values, mask, mask.shape[::-1]) == tuple(region for region, _ in found)
+
+
+def test_small_parts_are_left_out_unless_they_score_highest() -> None:
+    mask = picture("#.... ..... ..### ..### #....")
+    values = np.zeros(mask.shape, np.float32)
+    values[0, 0], values[4, 0] = 3, 1
+    assert [region.area for region, _ in find_parts(values, mask, (5, 5), min_area=3)] == [1, 6]

@@ -23,7 +23,7 @@ PACKAGE = Path(blemish.__file__).parent
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "new" / "demo"
-    make_demo(folder, train=2, test_normal=1, test_defective=6, size=96)
+    make_demo(folder, train=2, test_normal=1, test_defective=6, examples=1, size=96)
     return folder
 
 
@@ -36,9 +36,12 @@ def test_layout(folder: Path) -> None:
         assert len(list((root / "train" / "good").iterdir())) == 2
         assert len(list((root / "test" / "good").iterdir())) == 1
         for kind in product.defects:
-            images, masks = root / "test" / kind, root / "ground_truth" / kind
-            stems = sorted(path.stem for path in images.iterdir())
-            assert stems
+            masks = root / "ground_truth" / kind
+            (shown,) = (path.stem for path in (root / "train" / kind).iterdir())
+            tested = [path.stem for path in (root / "test" / kind).iterdir()]
+            assert tested
+            assert shown not in tested  # one flaw is never drawn for both
+            stems = sorted([shown, *tested])
             assert sorted(path.name for path in masks.iterdir()) == [f"{stem}_mask.png" for stem in stems]
         assert sum(1 for kind in product.defects for _ in (root / "test" / kind).iterdir()) == 6
 
@@ -50,7 +53,8 @@ def test_every_file_opens_and_masks_are_binary_and_small(folder: Path) -> None:
         assert pixels.shape[:2] == (96, 96)
         if "ground_truth" in path.parts:
             assert set(np.unique(pixels)) == {0, 255}
-            assert 0.001 <= (pixels > 0).mean() < 0.2
+            # at this size a knot of the fabric may have a few pixels only
+            assert 0.0005 <= (pixels > 0).mean() < 0.2
 
 
 @pytest.mark.parametrize("product", PRODUCTS, ids=lambda product: product.name)
@@ -119,7 +123,8 @@ def test_demo_defects_share_no_function_with_the_pseudo_anomalies() -> None:
     seeding = {"blemish.procedural.seeding.generator"}
     shared = {name for name in drawn & synthesised if name.startswith("blemish.procedural")}
     assert shared <= seeding
-    assert not [name for name in synthesised if ".defects" in name or ".products" in name or ".demo" in name]
+    apart = tuple(f"blemish.procedural.{part}" for part in ("defects", "products", "demo"))
+    assert not [name for name in synthesised if name.startswith(apart)]
     everything = set[str]().union(*(_imports(path) for path in (PACKAGE / "procedural").rglob("*.py")))
     assert not [name for name in everything if name.startswith(("blemish.synthesis", "torch", "scipy"))]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from blemish.procedural.seeding import generator
-from blemish.synthesis.perlin import perlin_noise
+from blemish.synthesis.perlin import fractal_perlin, perlin_noise
 
 
 @pytest.mark.parametrize("resolution", [(2, 2), (4, 32), (7, 3)])
@@ -38,3 +38,15 @@ def test_it_is_the_textbook_sum_over_four_corners() -> None:
                 weight = fade(1 - abs(y - j)) * fade(1 - abs(x - i))
                 total += weight * (np.sin(angle[j, i]) * (y - j) + np.cos(angle[j, i]) * (x - i))
         assert noise[row, column] == pytest.approx(np.sqrt(2) * total, abs=1e-5)
+
+
+@pytest.mark.parametrize(("cells", "stretch"), [(1, 1), (6, 1), (12, 3)])
+def test_octaves_fill_their_range(cells: int, stretch: int) -> None:
+    noise = fractal_perlin(48, cells, generator(1, "test"), stretch=stretch)
+    assert (noise.shape, noise.dtype) == ((48, 48), np.float32)
+    assert (noise.min(), noise.max()) == (0, 1)
+    np.testing.assert_array_equal(noise, fractal_perlin(48, cells, generator(1, "test"), stretch=stretch))
+
+
+def test_more_cells_than_pixels_are_no_noise() -> None:
+    assert not fractal_perlin(8, 5, generator(1, "test")).any()

@@ -183,23 +183,18 @@ def test_an_existing_model_is_not_overwritten_unasked(
         train(tiny_dataset, tiny_config, output=tmp_path / "model", overwrite=True)
 
 
-def test_a_product_with_one_image_is_named(tmp_path: Path, tiny_folder: Path, tiny_config: TrainConfig) -> None:
-    (tmp_path / "lone").mkdir()
-    (tmp_path / "lone" / "0.png").write_bytes((tiny_folder / "spots/train/good/00.png").read_bytes())
-    with pytest.raises(DataError, match="'lone' has 1 normal training image"):
-        train(Dataset.from_folder(tmp_path), tiny_config)
-
-
 def test_calibration_images_are_read_before_the_training(
     tmp_path: Path, tiny_folder: Path, tiny_config: TrainConfig
 ) -> None:
-    """The one image that would calibrate is damaged: better to hear of it before hours of training."""
+    """The images that would calibrate are damaged: better to hear of it before hours of training."""
     (tmp_path / "few").mkdir()
-    for number in range(3):
+    for number in range(9):
         (tmp_path / "few" / f"{number}.png").write_bytes((tiny_folder / f"spots/train/good/0{number}.png").read_bytes())
     dataset = Dataset.from_folder(tmp_path)
-    (held,) = TrainingSet.of(dataset, 0.4, tiny_config.seed).held
-    held.path.write_bytes(held.path.read_bytes()[:500])
+    held = TrainingSet.of(dataset, 0.4, tiny_config.seed).held
+    assert not any(image.copy for image in held)
+    for image in held:
+        image.path.write_bytes(image.path.read_bytes()[:500])
     seen: list[TrainProgress] = []
     with pytest.raises(
         DataError, match=r"No image of 'few' that can be read is left to calibrate with. Unreadable: .*png"
@@ -208,16 +203,34 @@ def test_calibration_images_are_read_before_the_training(
     assert not [one for one in seen if one.stage == "training"]
 
 
-def test_a_product_with_one_training_image_trains_and_is_named(
-    tmp_path: Path, tiny_folder: Path, tiny_config: TrainConfig, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_images_train_with_altered_copies_and_promise_nothing(
+    tmp_path: Path, tiny_folder: Path, tiny_config: TrainConfig, count: int
 ) -> None:
-    """One image trains, one calibrates: the first has no patches of another part to be composed of."""
-    (tmp_path / "pair").mkdir()
-    for name in ("00.png", "01.png"):
-        (tmp_path / "pair" / name).write_bytes((tiny_folder / "spots/train/good" / name).read_bytes())
+    (tmp_path / "few").mkdir()
+    for name in ("00.png", "01.png")[:count]:
+        (tmp_path / "few" / name).write_bytes((tiny_folder / "spots/train/good" / name).read_bytes())
     inspector = train(Dataset.from_folder(tmp_path), tiny_config)
-    assert inspector.products == ("pair",)
-    assert "'pair'" in caplog.text
+    one = inspector.calibration["few"]
+    assert (one.n, one.copied) == (24, count)
+    assert "none promised" in one.statement()
+    assert f"altered copies of {count} training image" in one.statement()
+    kept = inspector.kept["few"]
+    assert (len(kept.train), len(kept.held)) == (24, 24)
+    assert len(inspector.seen) == count
+
+
+def test_with_neither_decoder_nor_refiner_nothing_is_trained(
+    tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig
+) -> None:
+    """A bank of normal patches is all of the model, whether its refiner has no weight or does not exist."""
+    seen: list[TrainProgress] = []
+    for changes in ({"refiner_weight": 0}, {"model": {**tiny_config.model.model_dump(), "refiner": False}}):
+        config = TrainConfig.parse({**tiny_config.model_dump(), **changes})
+        train(tiny_dataset, config, output=tmp_path / "model", overwrite=True, progress=seen.append)
+        loaded = Inspector.load(tmp_path / "model", offline=True)
+        assert loaded.inspect(tiny_dataset.train_normals("spots")[0].path).product == "spots"
+    assert not [one for one in seen if one.stage == "training"]
 
 
 def test_one_unreadable_image_loses_nothing_and_is_named(
@@ -280,8 +293,7 @@ def test_calibration_images_of_one_part_count_once(tiny_dataset: Dataset, tiny_c
     inspector = train(tiny_dataset, tiny_config)
     images = [sample.path for sample in tiny_dataset.train_normals("spots")][:6]
     each = calibrate(inspector, images, product="spots")[0].calibration["spots"]
-    groups = dict(zip(images, "aabbbc", strict=True))
-    parts = calibrate(inspector, images, product="spots", groups=groups)[0].calibration["spots"]
+    parts = calibrate(inspector, images, product="spots", groups="aabbbc")[0].calibration["spots"]
     scores = [inspector.inspect(image, product="spots").score for image in images]
     assert (each.n, each.images, parts.n, parts.images) == (6, None, 3, 6)
     assert parts.scores == pytest.approx(sorted([max(scores[:2]), max(scores[2:5]), scores[5]]), abs=1e-5)

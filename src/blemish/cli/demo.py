@@ -108,13 +108,14 @@ def _train(dataset: Dataset, output: Path, seed: int) -> None:
 
 
 def _teach(output: Path) -> None:
-    from blemish.cli.teach import teach_model
+    from blemish.cli.teach import read_lessons, teach_model
     from blemish.inspector import Inspector
 
     started = time.monotonic()
     say(f"4. Teaching it the names of the defects, from {_EXAMPLES} examples of each", style="bold")
     inspector = Inspector.load(output / MODEL, offline=True)
-    teach_model(inspector, [output / IMAGES], output / MODEL, changes={"images": _IMAGES}, overwrite=True, restart=True)
+    sets, _ = read_lessons([output / IMAGES], None)
+    teach_model(inspector, sets, None, output / MODEL, changes={"images": _IMAGES}, overwrite=True, restart=True)
     say(f"   taught in {duration(time.monotonic() - started)}")
 
 

@@ -83,7 +83,7 @@ def evaluate(
 
     inspector = load_inspector(model, engine, device, offline)
     dataset = Dataset.from_folder(*data, split=split.value, seed=inspector.config.seed if seed is None else seed)
-    meta = {
+    meta: dict[str, object] = {
         "model": model,
         "data": [str(path) for path in data],
         "split": split.value,
@@ -151,12 +151,18 @@ def _few_shot(
             say(f"Seed {run.shots.seed}:")
             for line in run.shots.lines() if counts.normals is not None else run.shots.lines()[-_LISTED:]:
                 say(f"  {line}")
+            for problem in run.shots.problems:
+                say(f"  {problem.message}", style="yellow", stderr=True)
             cards.append(run.card)
     spread = Spread.of(cards, meta={**meta, "shots": shots})
     console().print(*spread_tables(spread))
     if json_file is not None:
         spread.save(json_file)
-        say(f"Scorecard: {json_file}", style="bold")
+    for name, path in (("Report of the first seed", report), ("Scorecard", json_file)):
+        if path is not None:
+            say(f"{name}: {path}", style="bold")
+    if any(card.meta["unreadable"] for card in cards):
+        raise typer.Exit(SOME_UNREADABLE)
 
 
 def _print_remarks(card: Scorecard) -> None:

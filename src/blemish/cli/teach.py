@@ -94,13 +94,13 @@ def teach(
     if not defects and priors is None:
         raise ConfigError("There is nothing to learn from.", "Name labelled defects, or descriptions: --priors FILE.")
     check_target(output, overwrite=overwrite, marker=CONFIG)
+    sets, described = read_lessons(defects or [], priors, product)
     inspector = load_inspector(model, engine, "auto", offline)
     taught = teach_model(
         inspector,
-        defects or [],
+        sets,
+        described,
         output,
-        priors=priors,
-        product=product,
         preset=preset,
         changes=given(seed=seed, steps=steps, images=images, embeddings=embeddings),
         overwrite=overwrite,
@@ -122,13 +122,22 @@ def given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def read_lessons(
+    defects: list[Path], priors: Path | None, product: str | None = None
+) -> tuple[list[DefectSet], Priors | None]:
+    """Labelled defects and descriptions, read before any long work starts."""
+    from blemish.data.defects.read import read_defects
+    from blemish.data.priors import Priors
+
+    return [read_defects(path, product=product) for path in defects], None if priors is None else Priors.load(priors)
+
+
 def teach_model(
     inspector: Inspector,
-    defects: list[Path],
+    sets: list[DefectSet],
+    described: Priors | None,
     output: Path,
     *,
-    priors: Path | None = None,
-    product: str | None = None,
     preset: options.Preset = options.Preset.fast,
     changes: dict[str, Any] | None = None,
     overwrite: bool = False,
@@ -136,15 +145,11 @@ def teach_model(
     restart: bool = False,
     devices: str = "auto",
 ) -> Inspector:
-    """Read labelled defects and descriptions, announce them, and teach with a progress bar."""
+    """Announce labelled defects and descriptions, and teach with a progress bar."""
     from blemish.config import TeachConfig
-    from blemish.data.defects.read import read_defects
-    from blemish.data.priors import Priors
     from blemish.training.teach import teach as teach_categories
 
     quiet = os.environ.get("LOCAL_RANK", "0") != "0"
-    sets = [read_defects(path, product=product) for path in defects]
-    described = None if priors is None else Priors.load(priors)
     if not quiet:
         _announce(sets, described, inspector)
     config = TeachConfig.of(preset.value, **{"seed": inspector.config.seed, **(changes or {})})

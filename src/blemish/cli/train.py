@@ -103,7 +103,7 @@ def train(
     """
     from blemish.cli.console import training_progress
     from blemish.cli.inputs import read_rois
-    from blemish.cli.teach import teach_model
+    from blemish.cli.teach import read_lessons, teach_model
     from blemish.config import TrainConfig
     from blemish.data.dataset import Dataset
     from blemish.files import check_target
@@ -119,6 +119,9 @@ def train(
     dataset = Dataset.from_folder(*data, split=split.value, seed=seed)
     refuse_fatal(dataset)
     rois = read_rois(roi or [], dataset.products)
+    sets, described = read_lessons(defects or [], priors)
+    if described is not None:
+        described.check_products(dataset.products)
     if not quiet:
         _announce(dataset)
     try:
@@ -138,12 +141,12 @@ def train(
     except KeyboardInterrupt:
         say(f"\nThe run so far lies in {output}.run: continue it with --resume.", stderr=True)
         raise
-    if defects or priors:
+    if sets or described is not None:
         inspector = teach_model(
             inspector,
-            defects or [],
+            sets,
+            described,
             output,
-            priors=priors,
             preset=preset,
             changes={"seed": seed},
             overwrite=True,

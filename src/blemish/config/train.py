@@ -106,6 +106,11 @@ class TrainConfig(Config):
         return self.model.refiner and self.refiner_weight > 0
 
     @property
+    def trains(self) -> bool:
+        """Whether there is any loss; without one a bank of normal patches is all of the model."""
+        return self.model.decoder != "none" or self.refines
+
+    @property
     def uses_anomalies(self) -> bool:
         """Whether any loss looks at pseudo-anomalous images."""
         return self.restoration or self.refines

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish.data.decode import read_image
-from blemish.errors import ModelError
+from blemish.errors import ImageError, ModelError
 from blemish.kept.images import plain, stacked
 
 FOLDER, TABLE = "examples", "examples.json"
@@ -55,14 +55,17 @@ class ExamplesFolder(Mapping[str, KeptExamples]):
             table: list[dict[str, Any]] = json.loads((folder / TABLE).read_text(encoding="utf-8"))
             images = [read_image(folder / f"{number}.png") for number in range(len(table))]
             numbers = [read_image(folder / f"{number}-labels.png")[..., 0] for number in range(len(table))]
+            labels = np.stack(numbers).astype(np.int16) - 1 if numbers else np.zeros((0, 0, 0), np.int16)
+            if stacked(images).shape[:3] != labels.shape:
+                raise ValueError("images and labels differ in size")
             return KeptExamples(
                 stacked(images),
-                np.stack(numbers).astype(np.int16) - 1 if numbers else np.zeros((0, 0, 0), np.int16),
+                labels,
                 tuple(str(row["source"]) for row in table),
                 tuple(bool(row["guessed"]) for row in table),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{folder} is damaged: {error!r}.", "Copy the model folder again.") from error
+        except (ImageError, OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{folder} is damaged: {error}.", "Copy the model folder again.") from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish.data.decode import read_image
-from blemish.errors import ModelError
+from blemish.errors import ImageError, ModelError
 
 FOLDER, TABLE = "normals", "normals.json"
 Pixels = NDArray[np.uint8]
@@ -65,15 +65,14 @@ class KeptFolder(Mapping[str, KeptImages]):
         folder = self._names[product]
         try:
             table: dict[str, Any] = json.loads((folder / TABLE).read_text(encoding="utf-8"))
-            return KeptImages(
-                _read(folder, "train", len(table["rows"])),
-                tuple(table["rows"]),
-                tuple(table["parts"]),
-                _read(folder, "held", len(table["groups"])),
-                tuple(table["groups"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{folder} is damaged: {error!r}.", "Copy the model folder again.") from error
+            rows, parts = (tuple(int(number) for number in table[key]) for key in ("rows", "parts"))
+            if not all(0 <= row < len(parts) for row in rows):
+                raise ValueError(f"rows {rows} of {len(parts)} images")
+            groups = tuple(str(group) for group in table["groups"])
+            train, held = _read(folder, "train", len(rows)), _read(folder, "held", len(groups))
+            return KeptImages(train, rows, parts, held, groups)
+        except (ImageError, OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{folder} is damaged: {error}.", "Copy the model folder again.") from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

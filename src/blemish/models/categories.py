@@ -38,6 +38,7 @@ class CategoryHead(nn.Module):
         taps = [reduced * (1 + config.error) for reduced in self._reduced]
         self.members = nn.ModuleList(Discriminator(taps, embeddings.shape[1]) for _ in range(config.members))
         for member in self.members:
+            assert isinstance(member, Discriminator)
             nn.init.constant_(member.epsilon, config.temperature)
 
     @property
@@ -52,17 +53,18 @@ class CategoryHead(nn.Module):
         Args:
             tokens: batches of standardised tokens.
         """
-        count, sums, scatters = 0, [0.0] * len(self._reduced), [0.0] * len(self._reduced)
+        count = 0
+        sums = [torch.zeros(channels, dtype=torch.double) for channels in self.layout.channels]
+        scatters = [torch.zeros(channels, channels, dtype=torch.double) for channels in self.layout.channels]
         for batch in tokens:
             cells = self.layout.unfold(batch)
             count += cells.shape[0] * cells.shape[2] * cells.shape[3]
-            for level, part in enumerate(torch.split(cells, self.layout.channels, dim=1)):
+            for level, part in enumerate(torch.split(cells, list(self.layout.channels), dim=1)):
                 rows = part.permute(0, 2, 3, 1).flatten(0, 2).double().cpu()
-                sums[level] = sums[level] + rows.sum(0)
-                scatters[level] = scatters[level] + rows.T @ rows
+                sums[level] += rows.sum(0)
+                scatters[level] += rows.T @ rows
         for level, reduced in enumerate(self._reduced):
             mean = sums[level] / count
-            assert isinstance(mean, Tensor)
             values, vectors = torch.linalg.eigh(scatters[level] / count - torch.outer(mean, mean))
             scale = _SPREAD / values[-reduced:].sum().clamp(min=1e-12).sqrt()
             self.get_buffer(f"mean{level}").copy_(mean)
@@ -91,9 +93,9 @@ class CategoryHead(nn.Module):
         return torch.stack([member.logits(taps, embeddings) for member in self.members]).mean(dim=0)  # type: ignore[operator]
 
     def _split(self, tokens: Tensor) -> list[Tensor]:
-        return list(torch.split(self.layout.unfold(tokens), self.layout.channels, dim=1))
+        return list(torch.split(self.layout.unfold(tokens), list(self.layout.channels), dim=1))
 
 
 def _projected(cells: Tensor, projection: Tensor) -> Tensor:
     """B×C×h×w and C×D → B×D×h×w."""
-    return (projection.T @ cells.flatten(2)).unflatten(2, cells.shape[-2:])
+    return (projection.T @ cells.flatten(2)).reshape(len(cells), -1, *cells.shape[-2:])

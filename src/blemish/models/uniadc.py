@@ -81,21 +81,27 @@ class Discriminator(nn.Module):
         Args:
             checkpoint: `necks`, `fusionnets` (state dicts) and `epsilon`, or the same flat: `necks.0.project.weight` …
 
+        Returns:
+            The discriminator in evaluation mode: its answers depend on no other image of a batch.
+
         Raises:
             ModelError: a key is missing, unknown or of a wrong shape.
         """
         state = {_own_name(name): tensor.float() for name, tensor in _flat(checkpoint)}
-        taps = sorted({int(name.split(".")[1]) for name in state if name.startswith("necks.")})
-        if not taps or taps != list(range(len(taps))):
-            raise ModelError("The checkpoint has no necks 0, 1, …", "Give the authors' checkpoint of a discriminator.")
-        weights = [state[f"necks.{tap}.project.weight"] for tap in taps]
-        network = cls([weight.shape[1] for weight in weights], weights[0].shape[0])
         state = {name: tensor for name, tensor in state.items() if not name.startswith(_UNUSED)}
+        weights: list[Tensor] = []
+        while (weight := state.get(f"necks.{len(weights)}.project.weight")) is not None and weight.dim() == 2:
+            weights.append(weight)
+        if not weights:
+            raise ModelError("The checkpoint has no necks 0, 1, …", "Give the authors' checkpoint of a discriminator.")
+        if "epsilon" in state and state["epsilon"].numel() == 1:
+            state["epsilon"] = state["epsilon"].reshape(())
+        network = cls([weight.shape[1] for weight in weights], weights[0].shape[0])
         try:
             network.load_state_dict(state)
         except RuntimeError as error:
             raise ModelError(f"The checkpoint does not fit: {error}.", "Give one with necks and fusionnets.") from None
-        return network
+        return network.eval()
 
     def fuse(self, features: Sequence[Tensor]) -> Tensor:
         """Taps, shallow to deep, each B×N×C (N a square) or B×C×h×w of one size → B×T×h×w."""
@@ -142,7 +148,7 @@ class Discriminator(nn.Module):
         else:
             height = width = math.isqrt(tap.shape[1])
         projected: Tensor = neck(tap)
-        return projected.transpose(1, 2).unflatten(2, (height, width))
+        return projected.transpose(1, 2).reshape(len(projected), -1, height, width)
 
 
 def _flat(checkpoint: Mapping[str, Any]) -> list[tuple[str, Tensor]]:
@@ -152,12 +158,15 @@ def _flat(checkpoint: Mapping[str, Any]) -> list[tuple[str, Tensor]]:
             entries.append((name, value))
         elif isinstance(value, Mapping):
             entries += [(f"{name}.{inner}", tensor) for inner, tensor in _flat(value)]
-        elif isinstance(value, (list, tuple)):
+        elif isinstance(value, (list, tuple)) and all(isinstance(one, Mapping) for one in value):
             entries += [
                 (f"{name}.{index}.{inner}", tensor) for index, one in enumerate(value) for inner, tensor in _flat(one)
             ]
         else:
-            entries.append((name, torch.as_tensor(value)))
+            try:
+                entries.append((name, torch.as_tensor(value)))
+            except (TypeError, ValueError, RuntimeError):
+                raise ModelError(f"'{name}' of the checkpoint is no tensor.", "Give the authors' checkpoint.") from None
     return entries
 
 

@@ -71,7 +71,7 @@ def poisson(target: Pixels, patch: Pixels, mask: Mask, known: Mask) -> Pixels:
         right += np.where(outside[:, None], border[r + 1, c + 1], 0)
         inner = np.flatnonzero(real & (other >= 0))
         entries.append((inner, other[inner]))
-    if not (right.any() and degree.any()) or len(rows) == mask.size:
+    if len(rows) == mask.size:  # no border that would say how bright it is
         return paste(target, patch, mask, known)
     i = np.concatenate([np.arange(len(rows)), *(first for first, _ in entries)])
     j = np.concatenate([np.arange(len(rows)), *(second for _, second in entries)])

@@ -33,6 +33,20 @@ def perlin_noise(size: int, resolution: tuple[int, int], rng: np.random.Generato
     return np.asarray(math.sqrt(2) * noise.T, dtype=np.float32)
 
 
+def fractal_perlin(size: int, cells: int, rng: np.random.Generator, *, stretch: int = 1) -> Field:
+    """Octaves of Perlin noise from `cells` across on, each half as strong as the one before, brought to [0, 1].
+
+    Args:
+        stretch: > 1 makes its features longer down than across.
+    """
+    total, amplitude = np.zeros((size, size), dtype=np.float32), 1.0
+    while cells <= size // 2:
+        total += amplitude * perlin_noise(size, (max(cells // stretch, 1), cells), rng)
+        cells, amplitude = cells * 2, amplitude / 2
+    low, high = float(total.min()), float(total.max())
+    return np.asarray((total - low) / (high - low), dtype=np.float32) if high > low else total
+
+
 def rotated_noise(size: int, rng: np.random.Generator, config: PseudoAnomalyConfig) -> Field:
     """Perlin noise of random resolution, turned by a small angle; corners that turn in are 0."""
     low, high = config.perlin_octaves

@@ -151,6 +151,6 @@ def _turned(cutting: _Cutting, size: int, rng: np.random.Generator) -> _Cutting:
 
     pixels = np.asarray(moved(Image.fromarray(np.ascontiguousarray(pixels)), fill))
     mask, known = (np.asarray(moved(Image.fromarray(one.astype(np.uint8) * 255), 0)) > 127 for one in (mask, known))
-    if max(mask.shape) > size:
+    if max(mask.shape) > size or not mask.any():  # a single pixel is lost when it is turned
         return cutting
     return _Cutting(pixels, mask, known, cutting.centre)

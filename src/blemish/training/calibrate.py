@@ -73,8 +73,8 @@ def calibrate(
     ((name, parts),) = statistics.items()
     scores, peaks, similarities = zip(*map(_worst, parts.values()), strict=True)
     count = sum(map(len, parts.values()))
-    images = count if count > len(parts) else None
-    new = inspector.calibration[name].with_images(scores, peaks, similarities, images, copied)
+    several = count if count > len(parts) else None
+    new = inspector.calibration[name].with_images(scores, peaks, similarities, several, copied)
     if false_alarm_rate is not None:
         new = new.with_rate(false_alarm_rate)
     calibration = inspector.calibration.with_product(name, new)

@@ -60,8 +60,8 @@ def _few(images: Sequence[TrainingImage]) -> tuple[list[TrainingImage], list[Tra
         for number in range(1, 2 * _COPIES // len(images) + 2)
         for image in images
     ]
-    train = [*images, *copies[: _COPIES - len(images)]]
-    held = copies[len(train) - len(images) :][:_COPIES]
+    added = max(0, _COPIES - len(images))
+    train, held = [*images, *copies[:added]], copies[added:][:_COPIES]
     return train, [replace(image, group=f"{image.path} {image.copy}") for image in held]
 
 

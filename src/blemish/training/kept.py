@@ -54,7 +54,7 @@ def _spread(images: Sequence[TrainingImage], count: int, seed: int) -> list[int]
     """Positions of up to `count` images, in order: one of each part in turn."""
     rng = generator(seed, "kept images")
     turns: dict[str, int] = {}
-    order = []
+    order: list[tuple[int, int, int]] = []
     for position in rng.permutation(len(images)):
         group = images[int(position)].group
         turns[group] = turns.get(group, -1) + 1

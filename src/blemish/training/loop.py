@@ -76,7 +76,7 @@ class OptimiserConfig(Protocol):
 def learning_rate(config: OptimiserConfig, step: int, steps: int) -> float:
     """Of a step, counted from 0; see `TrainConfig.schedule`. `polynomial` is UniADC's: (1 − t)^0.9, by epochs of 5."""
     if config.schedule == "polynomial":
-        return config.learning_rate * (1 - step // _EPOCH * _EPOCH / steps) ** 0.9
+        return float(config.learning_rate * (1 - step // _EPOCH * _EPOCH / steps) ** 0.9)
     if config.schedule == "step":
         return config.learning_rate * (1.0 if step < 0.8 * steps else 0.1)
     warm = min(1.0, (step + 1) / WARM_UP)

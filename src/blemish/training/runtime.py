@@ -30,7 +30,7 @@ def launch(precision: str, devices: str) -> Any:
         raise ConfigError(f"There are no '{devices}' devices.", "Say auto, or how many, such as 2.")
     count = 1 if devices == "auto" else int(devices)
     strategy = "ddp" if count > 1 else "auto"
-    fabric = Fabric(accelerator="auto", devices=count, strategy=strategy, precision=precision)
+    fabric = Fabric(accelerator="auto", devices=count, strategy=strategy, precision=precision)  # type: ignore[arg-type]
     fabric.launch()
     return fabric
 

@@ -84,7 +84,7 @@ def teach(
     described = _described(inspector, priors)
     lesson = load_lesson(inspector, examples, {name: tuple(own) for name, own in described.items()})
     kept = _kept(inspector, lesson)
-    run = None if target is None else _run_folder(target, config, lesson)
+    run = None if target is None else _run_folder(target, config, lesson, described, _engine(inspector))
     if run is not None:
         check_run(run, resume=resume, restart=restart)
     report = progress or silent
@@ -115,7 +115,7 @@ def without_categories(inspector: Inspector) -> Inspector:
         one = bare.calibration[product]
         if one.fusion.former is None or product not in bare.kept:
             continue
-        one = one.model_copy(update={"fusion": one.fusion.former, "floor": 0.0})
+        one = one.model_copy(update={"fusion": one.fusion.former, "floor": None})
         bare = bare.with_calibration(bare.calibration.with_product(product, one))
         kept = bare.kept[product]
         bare, _ = calibrate(bare, list(kept.held), product=product, groups=kept.groups, copied=one.copied)
@@ -203,10 +203,24 @@ def _engine(inspector: Inspector) -> TorchEngine:
     return inspector.engine
 
 
-def _run_folder(target: Path, config: TeachConfig, lesson: Lesson) -> RunFolder:
+def _run_folder(
+    target: Path,
+    config: TeachConfig,
+    lesson: Lesson,
+    described: Mapping[str, Mapping[str, CategoryPrior]],
+    engine: TorchEngine,
+) -> RunFolder:
     settings = config.model_dump(mode="json", exclude={"checkpoint_minutes", "detection_share", "certainty"})
-    pixels = sha256()
+    digest = sha256()
     for examples in lesson.examples.values():
-        pixels.update(examples.images.tobytes() + examples.labels.tobytes())
-    facts = {"settings": settings, "categories": lesson.categories, "examples": pixels.hexdigest()}
+        digest.update(examples.images.tobytes() + examples.labels.tobytes())
+    for name, tensor in engine.network.state_dict().items():
+        if not name.startswith(("backbone.", "categories.")):
+            digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+    facts = {
+        "settings": settings,
+        "categories": lesson.categories,
+        "described": {product: list(own.values()) for product, own in described.items()},
+        "model and examples": digest.hexdigest(),
+    }
     return RunFolder(target.with_name(target.name + ".run"), fingerprint(facts, []))

@@ -146,7 +146,8 @@ def _train(
     if run is not None and fabric.is_global_zero:
         begin_run(run, restart)
     fabric.barrier()
-    optimise(fabric, module, source, config, steps, run, report)
+    if config.trains:
+        optimise(fabric, module, source, config, steps, run, report)
     engine = TorchEngine(network, str(fabric.device))
     inspector = fit_calibration(engine, training, config, ranges, rois, seen, report)
     return replace(inspector, kept=keep_images(training, pixels, ranges, config.kept, config.seed))

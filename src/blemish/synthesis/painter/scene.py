@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from blemish.procedural.noise import fractal_noise
+from blemish.synthesis.perlin import fractal_perlin
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -119,7 +119,7 @@ class Scene:
     def noise(self, rng: np.random.Generator, pixels: float) -> Field:
         """Fractal noise in [0, 1] whose coarsest features are about `pixels` nominal pixels wide."""
         cells = int(np.clip(round(_NOMINAL / pixels), 1, max(self.size // 2, 1)))
-        return fractal_noise(self.size, rng, cells=cells)
+        return fractal_perlin(self.size, cells, rng)
 
     def slope(self, angle: float) -> Field:
         """How much the floor of a pit in the mask faces a light from `angle` (radians): −1 to 1."""
@@ -133,7 +133,7 @@ class Scene:
         """Noise in [0, 1] drawn out along `angle` (radians), about `pixels` nominal pixels across."""
         side = math.ceil(self.size * 1.45)
         cells = int(np.clip(round(1.45 * _NOMINAL / pixels), 2, max(side // 2, 2)))
-        field = Image.fromarray(fractal_noise(side, rng, cells=cells, stretch=max(cells // 4, 1)))
+        field = Image.fromarray(fractal_perlin(side, cells, rng, stretch=max(cells // 4, 1)))
         turned = field.rotate(90 - math.degrees(angle), Image.Resampling.BILINEAR)
         start = (side - self.size) // 2
         return np.asarray(turned)[start : start + self.size, start : start + self.size]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,19 @@ class Lesson:
     problems: tuple[Problem, ...]
 
 
+@dataclass(frozen=True)
+class _Marked:
+    """Defects of one image: category → mask, and whether one was guessed."""
+
+    masks: dict[str, Mask]
+    guessed: bool
+
+    def with_more(self, masks: dict[str, Mask], guessed: bool) -> _Marked:
+        """The same with what another source says of the image."""
+        joined = {name: self.masks[name] | mask if name in self.masks else mask for name, mask in masks.items()}
+        return _Marked({**self.masks, **joined}, self.guessed or guessed)
+
+
 def load_lesson(
     inspector: Inspector, examples: Iterable[DefectExample], described: Mapping[str, Sequence[str]]
 ) -> Lesson:
@@ -51,7 +65,7 @@ def load_lesson(
         ConfigError: an example or description is of a product that the model does not know, or has a reserved name.
         DataError: there is nothing to learn.
     """
-    found: dict[str, list[tuple[DefectExample, dict[str, Mask], bool]]] = {}
+    found: dict[str, dict[Path, _Marked]] = {}
     problems: list[Problem] = []
     for example in examples:
         _check_names(example.categories)
@@ -74,7 +88,10 @@ def load_lesson(
         if guessed:
             message = f"The mask of {example.path} was guessed from the anomaly map."
             problems.append(Problem(example.path, "info", message, "Draw a mask for better names."))
-        found.setdefault(product, []).append((example, masks, guessed))
+        own = found.setdefault(product, {})
+        own[example.path] = (
+            own[example.path].with_more(masks, guessed) if example.path in own else _Marked(masks, guessed)
+        )
     categories = dict(inspector.categories)
     for product, names in described.items():
         if product not in inspector.products:
@@ -82,13 +99,13 @@ def load_lesson(
         _check_names(names)
         categories[product] = tuple(dict.fromkeys([*categories.get(product, ()), *names]))
     for product, own in found.items():
-        names = sorted({name for _, masks, _ in own for name in masks})
+        names = sorted({name for one in own.values() for name in one.masks})
         categories[product] = tuple(dict.fromkeys([*categories.get(product, ()), *names]))
     categories = {product: categories[product] for product in inspector.products if categories.get(product)}
     if not categories:
         raise DataError("There is nothing to learn: no example with a defect, and no description.", "Add examples.")
     joined = {
-        product: _joined(inspector, product, names, found.get(product, [])) for product, names in categories.items()
+        product: _joined(inspector, product, names, found.get(product, {})) for product, names in categories.items()
     }
     return Lesson(categories, {product: one for product, one in joined.items() if len(one.images)}, tuple(problems))
 
@@ -137,12 +154,12 @@ def _joined(
     inspector: Inspector,
     product: str,
     names: tuple[str, ...],
-    new: Sequence[tuple[DefectExample, dict[str, Mask], bool]],
+    new: Mapping[Path, _Marked],
 ) -> KeptExamples:
     """Examples from before and new ones; an image that is taught again replaces its former self."""
     size = inspector.size
     before = inspector.examples.get(product)
-    again = {str(example.path) for example, _, _ in new}
+    again = {str(path) for path in new}
     images, labels, sources, guessed = [], [], [], []
     if before is not None:
         for row, source in enumerate(before.sources):
@@ -151,11 +168,11 @@ def _joined(
                 labels.append(before.labels[row])
                 sources.append(source)
                 guessed.append(before.guessed[row])
-    for example, masks, guess in new:
-        images.append(load_square(example.path, size, inspector.calibration[product].intensity_range))
-        labels.append(_labels(masks, names, size))
-        sources.append(str(example.path))
-        guessed.append(guess)
+    for path, one in new.items():
+        images.append(load_square(path, size, inspector.calibration[product].intensity_range))
+        labels.append(_labels(one.masks, names, size))
+        sources.append(str(path))
+        guessed.append(one.guessed)
     empty = np.zeros((0, size, size, 3), np.uint8), np.zeros((0, size, size), np.int16)
     return KeptExamples(
         np.stack(images) if images else empty[0],

@@ -37,7 +37,7 @@ def fit_detection(inspector: Inspector, share: float, report: Callable[[TrainPro
                 "former": former,
             }
         )
-        one = one.model_copy(update={"fusion": fusion, "floor": _FLOOR if one.copied else 0.0})
+        one = one.model_copy(update={"fusion": fusion, "floor": _FLOOR if one.copied else None})
         inspector = inspector.with_calibration(inspector.calibration.with_product(product, one))
         kept = inspector.kept[product]
         inspector, _ = calibrate(inspector, list(kept.held), product=product, groups=kept.groups, copied=one.copied)
