@@ -59,9 +59,9 @@ def test_only_the_area_counts(logits: NDArray[np.float32], mask: NDArray[np.bool
     assert Claims(NAMES, logits).scores(mask) == Claims(NAMES, other).scores(mask)
 
 
-def test_the_surest_half_of_an_area_decides() -> None:
-    logits = np.full((2, 4, 4), -5.0, np.float32)
-    logits[1] = -1.0  # the edge leans to a dent, but is hardly a defect
+def test_an_area_is_named_where_the_evidence_is_strong() -> None:
+    logits = np.full((2, 4, 4), -9.0, np.float32)
+    logits[1] = -5.0  # the edge leans to a dent, but is hardly a defect
     logits[:, :2, :2] = np.array([9.0, -3.0])[:, None, None]
     mask = np.zeros((4, 4), np.bool_)
     mask[:2, :3] = True
