@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
@@ -18,7 +18,9 @@ from blemish.data.layouts.table import read_rows
 from blemish.errors import DataError
 from blemish.files import check_target, replaced, write_json, writing
 from blemish.synthesis.synthetic import Synthetic
-from blemish.synthesis.task import Key
+
+if TYPE_CHECKING:
+    from blemish.synthesis.task import Key
 
 SETTINGS, MANIFEST = "synthesis.json", "manifest.jsonl"
 
