@@ -32,6 +32,7 @@ from torch.nn import functional as F
 from blemish.backbones.backbone import Backbone, load_backbone
 from blemish.config import TeachConfig, TrainConfig
 from blemish.data.dataset import Dataset
+from blemish.data.decode import load_square
 from blemish.data.defects import DefectExample
 from blemish.data.masks import read_mask, resize_mask
 from blemish.data.priors import CategoryPrior, Priors
@@ -42,6 +43,8 @@ from blemish.evaluation.scorecard import ProductScore
 from blemish.evaluation.scorecard_builder import ScorecardBuilder
 from blemish.inspection import Failure, Inspection
 from blemish.inspector import Inspector
+from blemish.naming import voted
+from blemish.regions import find_parts
 from blemish.training.teach import teach
 from blemish.training.train import train
 
@@ -101,8 +104,6 @@ class CachingBackbone(Backbone):
 
 def keys_of(dataset: Dataset, size: int) -> set[str]:
     """What the cache may keep: the images of the data set themselves, not synthetic ones."""
-    from blemish.data.decode import load_square
-
     return {hashlib.blake2b(load_square(sample.path, size).tobytes(), digest_size=16).hexdigest() for sample in dataset}
 
 
@@ -119,8 +120,6 @@ def score(samples: tuple[Sample, ...], found: Iterator[Inspection | Failure], si
 
 def class_means(inspector: Inspector, taught: Inspector, shots: Shots) -> Iterator[Inspection]:
     """OneNIP's verdicts and regions; each region is named by the class mean nearest to its mean feature (cosine)."""
-    from blemish.naming import voted
-
     network = inspector.engine.network  # type: ignore[attr-defined]
     (product,) = taught.categories
     names, kept = taught.categories[product], taught.examples[product]
@@ -140,9 +139,6 @@ def class_means(inspector: Inspector, taught: Inspector, shots: Shots) -> Iterat
         for number in np.unique(labels[labels >= 0]):
             sums[names[int(number)]].append(mean(features, labels == number))
     means = torch.stack([F.normalize(torch.stack(sums[name]).mean(dim=0), dim=0) for name in names])
-    from blemish.data.decode import load_square
-    from blemish.regions import find_parts
-
     for sample, found in zip(
         shots.dataset.test(), inspector.inspect_many([s.path for s in shots.dataset.test()]), strict=True
     ):
@@ -210,7 +206,7 @@ def runs(arguments: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Callab
                             "fast",
                             seed=seed,
                             backbone=backbone,
-                            model={"size": arguments.size, "refiner": arguments.refiner},
+                            model={"size": arguments.size, "refiner": False},
                             false_alarm_rate=RATE,
                             kept=200,
                         )
@@ -276,7 +272,6 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=["blemish"], help=f"{CLASS_MEAN}, {', '.join(VARIANTS)}")
     parser.add_argument("--encoder", choices=list(ENCODERS), default="densenet169")
     parser.add_argument("--size", type=int, default=320)
-    parser.add_argument("--refiner", action="store_true", help="OneNIP with its refiner, not the patches alone")
     parser.add_argument("--page", action="store_true", help="write docs/results/naming.md and do nothing else")
     arguments = parser.parse_args()
     if arguments.page:
