@@ -53,6 +53,9 @@ Device = Annotated[
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.", rich_help_panel=RUNTIME)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Discard an unfinished run.")]
+Devices = Annotated[str, typer.Option(help="auto, or how many GPUs (or CPU processes).", rich_help_panel=RUNTIME)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 FalseAlarmRate = Annotated[
     float | None,

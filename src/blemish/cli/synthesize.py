@@ -117,7 +117,7 @@ def synthesize(
     device: options.Device = "auto",
     offline: options.Offline = False,
     overwrite: options.Overwrite = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
+    resume: options.Resume = False,
     show_shapes: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", help="Draw all mask shapes with their names to this file, and nothing else."),

@@ -47,8 +47,8 @@ def teach(
     ] = options.Preset.fast,
     product: options.Product = None,
     overwrite: options.Overwrite = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished run.")] = False,
+    resume: options.Resume = False,
+    restart: options.Restart = False,
     seed: Annotated[int | None, typer.Option(min=0, help="By default the model's.", rich_help_panel="Training")] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Optimiser steps; by default the preset's.", rich_help_panel="Training")
@@ -66,9 +66,7 @@ def teach(
         ),
     ] = None,
     engine: options.RuntimeEngine = options.Engine.torch,
-    devices: Annotated[
-        str, typer.Option(help="auto, or how many GPUs (or CPU processes).", rich_help_panel=options.RUNTIME)
-    ] = "auto",
+    devices: options.Devices = "auto",
     offline: options.Offline = False,
 ) -> None:
     """Teach a model the names of defects, from one or two examples of each, or from descriptions.

@@ -43,8 +43,8 @@ def train(
         typer.Option(metavar="FILE", help="Descriptions of categories, likewise.", show_default=False),
     ] = None,
     overwrite: options.Overwrite = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished run.")] = False,
+    resume: options.Resume = False,
+    restart: options.Restart = False,
     split: options.Split = options.SplitRule.group,
     roi: options.Roi = None,
     seed: Annotated[
@@ -78,9 +78,7 @@ def train(
             rich_help_panel=_TRAINING,
         ),
     ] = None,
-    devices: Annotated[
-        str, typer.Option(help="auto, or how many GPUs (or CPU processes).", rich_help_panel=options.RUNTIME)
-    ] = "auto",
+    devices: options.Devices = "auto",
     precision: Annotated[
         options.Precision | None, typer.Option(help="By default the preset's.", rich_help_panel=options.RUNTIME)
     ] = None,

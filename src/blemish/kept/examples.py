@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish.data.decode import read_image
-from blemish.errors import ImageError, ModelError
+from blemish.kept.folder import PerProduct
 from blemish.kept.images import plain, stacked
 
 FOLDER, TABLE = "examples", "examples.json"
@@ -36,8 +36,8 @@ class KeptExamples:
     guessed: tuple[bool, ...]
 
 
-class ExamplesFolder(Mapping[str, KeptExamples]):
-    """The examples of a model folder, read when they are asked for.
+class ExamplesFolder(PerProduct[KeptExamples]):
+    """The examples of a model folder.
 
     Args:
         folder: the model's.
@@ -45,33 +45,22 @@ class ExamplesFolder(Mapping[str, KeptExamples]):
     """
 
     def __init__(self, folder: Path, products: tuple[str, ...]) -> None:
-        places = {name: folder / FOLDER / str(index) for index, name in enumerate(products)}
-        self._places = {name: place for name, place in places.items() if (place / TABLE).is_file()}
+        super().__init__(folder / FOLDER, products, TABLE)
 
-    def __getitem__(self, product: str) -> KeptExamples:
-        """Raises KeyError when there are none, ModelError when they are damaged."""
-        folder = self._places[product]
-        try:
-            table: list[dict[str, Any]] = json.loads((folder / TABLE).read_text(encoding="utf-8"))
-            images = [read_image(folder / f"{number}.png") for number in range(len(table))]
-            numbers = [read_image(folder / f"{number}-labels.png")[..., 0] for number in range(len(table))]
-            labels = np.stack(numbers).astype(np.int16) - 1 if numbers else np.zeros((0, 0, 0), np.int16)
-            if stacked(images).shape[:3] != labels.shape:
-                raise ValueError("images and labels differ in size")
-            return KeptExamples(
-                stacked(images),
-                labels,
-                tuple(str(row["source"]) for row in table),
-                tuple(bool(row["guessed"]) for row in table),
-            )
-        except (ImageError, OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{folder} is damaged: {error}.", "Copy the model folder again.") from error
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
+    def read(self, folder: Path) -> KeptExamples:
+        """See `PerProduct.read`."""
+        table: list[dict[str, Any]] = json.loads((folder / TABLE).read_text(encoding="utf-8"))
+        images = stacked([read_image(folder / f"{number}.png") for number in range(len(table))])
+        numbers = [read_image(folder / f"{number}-labels.png")[..., 0] for number in range(len(table))]
+        labels = np.stack(numbers).astype(np.int16) - 1 if numbers else np.zeros((0, 0, 0), np.int16)
+        if images.shape[:3] != labels.shape:
+            raise ValueError("images and labels differ in size")
+        return KeptExamples(
+            images,
+            labels,
+            tuple(str(row["source"]) for row in table),
+            tuple(bool(row["guessed"]) for row in table),
+        )
 
 
 def write_examples(folder: Path, products: tuple[str, ...], kept: Mapping[str, KeptExamples]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish.data.decode import read_image
-from blemish.errors import ImageError, ModelError
+from blemish.kept.folder import PerProduct
 
 FOLDER, TABLE = "normals", "normals.json"
 Pixels = NDArray[np.uint8]
@@ -44,8 +44,8 @@ class KeptImages:
         return np.asarray(parts[np.arange(patches) % len(parts)] == parts[row])
 
 
-class KeptFolder(Mapping[str, KeptImages]):
-    """The kept images of a model folder, read when they are asked for.
+class KeptFolder(PerProduct[KeptImages]):
+    """The kept images of a model folder.
 
     Args:
         folder: the model's.
@@ -53,32 +53,17 @@ class KeptFolder(Mapping[str, KeptImages]):
     """
 
     def __init__(self, folder: Path, products: tuple[str, ...]) -> None:
-        self._folder = folder / FOLDER
-        self._names = {
-            name: self._folder / str(index)
-            for index, name in enumerate(products)
-            if (self._folder / str(index) / TABLE).is_file()
-        }
+        super().__init__(folder / FOLDER, products, TABLE)
 
-    def __getitem__(self, product: str) -> KeptImages:
-        """Raises KeyError when there are none, ModelError when they are damaged."""
-        folder = self._names[product]
-        try:
-            table: dict[str, Any] = json.loads((folder / TABLE).read_text(encoding="utf-8"))
-            rows, parts = (tuple(int(number) for number in table[key]) for key in ("rows", "parts"))
-            if not all(0 <= row < len(parts) for row in rows):
-                raise ValueError(f"rows {rows} of {len(parts)} images")
-            groups = tuple(str(group) for group in table["groups"])
-            train, held = _read(folder, "train", len(rows)), _read(folder, "held", len(groups))
-            return KeptImages(train, rows, parts, held, groups)
-        except (ImageError, OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{folder} is damaged: {error}.", "Copy the model folder again.") from error
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
+    def read(self, folder: Path) -> KeptImages:
+        """See `PerProduct.read`."""
+        table: dict[str, Any] = json.loads((folder / TABLE).read_text(encoding="utf-8"))
+        rows, parts = (tuple(int(number) for number in table[key]) for key in ("rows", "parts"))
+        if not all(0 <= row < len(parts) for row in rows):
+            raise ValueError(f"rows {rows} of {len(parts)} images")
+        groups = tuple(str(group) for group in table["groups"])
+        train, held = _read(folder, "train", len(rows)), _read(folder, "held", len(groups))
+        return KeptImages(train, rows, parts, held, groups)
 
 
 def write_kept(folder: Path, products: tuple[str, ...], kept: Mapping[str, KeptImages]) -> None:
