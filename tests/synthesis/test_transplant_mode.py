@@ -16,7 +16,7 @@ from blemish.data.priors import CategoryPrior, Priors
 from blemish.errors import ConfigError, SynthesisError
 from blemish.procedural.seeding import generator
 from blemish.synthesis.donors import Donors
-from blemish.synthesis.synthesize import synthesize
+from blemish.synthesis.synthesize import Synthesis
 from blemish.synthesis.task import plan
 
 SIZE = 64
@@ -97,7 +97,9 @@ def test_unreadable_examples_and_places_outside_are_passed_over(
 def test_transplants(parts: Path, spotted: DefectExample) -> None:
     dataset = Dataset.from_folder(parts)
     donors = Donors([spotted], dataset.products, size=SIZE)
-    made = {task.key: (task, one) for task, one in synthesize(dataset, donors=donors, size=SIZE, count=6, seed=2)}
+    made = {
+        task.key: (task, one) for task, one in Synthesis(dataset, donors=donors, size=SIZE, count=6, seed=2).images()
+    }
 
     assert list(made) == [("nut", "spot", number) for number in range(6)]
     for task, one in made.values():
@@ -111,9 +113,9 @@ def test_transplants(parts: Path, spotted: DefectExample) -> None:
     assert len({one.mask.tobytes() for _, one in made.values()}) == 6
     rest = {
         task.key: one
-        for task, one in synthesize(
+        for task, one in Synthesis(
             dataset, donors=donors, size=SIZE, count=6, seed=2, done={("nut", "spot", n) for n in (0, 1, 2, 4)}
-        )
+        ).images()
     }
     assert list(rest) == [("nut", "spot", 3), ("nut", "spot", 5)]
     assert all((rest[key].image == made[key][1].image).all() for key in rest)
@@ -124,7 +126,7 @@ def test_the_blending_is_chosen_and_a_bound_defect_stays(parts: Path, spotted: D
     dataset = Dataset.from_folder(parts)
     donors = Donors([spotted], dataset.products, size=SIZE)
     priors = Priors({"nut": {"spot": CategoryPrior("spot", position_bound=True)}})
-    for _, one in synthesize(dataset, priors, donors=donors, size=SIZE, count=4, blending=blending):
+    for _, one in Synthesis(dataset, priors, donors=donors, size=SIZE, count=4, blending=blending).images():
         assert one.provenance.method == blending
         assert one.mask.sum() == 24 * 24
         rows, columns = np.nonzero(one.mask)
@@ -139,7 +141,7 @@ def test_a_defect_that_cannot_be_seen_is_not_made(parts: Path, draw: Draw) -> No
     )
     dataset = Dataset.from_folder(parts)
     with pytest.raises(SynthesisError, match=r"'ghost' of nut cannot be made: .* cannot be seen"):
-        list(synthesize(dataset, donors=Donors([hidden], dataset.products, size=SIZE), size=SIZE, count=1))
+        list(Synthesis(dataset, donors=Donors([hidden], dataset.products, size=SIZE), size=SIZE, count=1).images())
 
 
 PRIORS = Priors({"*": {"spot": CategoryPrior("spot"), "dent": CategoryPrior("dent")}})
@@ -175,4 +177,4 @@ def test_plans_that_cannot_be(parts: Path) -> None:
     with pytest.raises(SynthesisError, match="nothing to make"):
         plan(dataset, None, 1, donors=none)
     with pytest.raises(ConfigError, match="no blending 'glue'"):
-        list(synthesize(dataset, PRIORS, donors=none, blending="glue"))
+        list(Synthesis(dataset, PRIORS, donors=none, blending="glue").images())

@@ -124,36 +124,6 @@ class Synthesis:
         return self._makers[task.mode](task)
 
 
-def synthesize(
-    dataset: Dataset,
-    priors: Priors | None = None,
-    *,
-    donors: Donors | None = None,
-    count: int = 16,
-    size: int = 512,
-    seed: int = 0,
-    foreground: str | Foreground = "auto",
-    mode: str = AUTO,
-    blending: str | None = None,
-    diffusion: DiffusionWeights | None = None,
-    done: Container[Key] = frozenset(),
-) -> Iterator[tuple[Task, Synthetic]]:
-    """All images of a `Synthesis`, whose arguments these are, but for those done."""
-    synthesis = Synthesis(
-        dataset,
-        priors,
-        donors=donors,
-        count=count,
-        size=size,
-        seed=seed,
-        foreground=foreground,
-        mode=mode,
-        blending=blending,
-        diffusion=diffusion,
-    )
-    return synthesis.images(done)
-
-
 def _report(progress: Progress | None, before: int, total: int, done: int) -> None:
     if progress is not None:
         progress(before + done, total)

@@ -13,7 +13,7 @@ from blemish.data.decode import load_square
 from blemish.data.priors import CategoryPrior, Priors
 from blemish.errors import BlemishError, ConfigError, SynthesisError
 from blemish.synthesis.overview import overview
-from blemish.synthesis.synthesize import synthesize
+from blemish.synthesis.synthesize import Synthesis
 from blemish.synthesis.task import plan
 
 PRIORS = Priors(
@@ -25,7 +25,7 @@ PRIORS = Priors(
 
 
 def test_every_category_gets_its_count(parts: Path) -> None:
-    found = list(synthesize(Dataset.from_folder(parts), PRIORS, size=48, count=3, seed=5))
+    found = list(Synthesis(Dataset.from_folder(parts), PRIORS, size=48, count=3, seed=5).images())
 
     assert [task.key for task, _ in found] == [
         (product, category, number)
@@ -48,19 +48,19 @@ def test_every_category_gets_its_count(parts: Path) -> None:
 
 def test_what_is_done_is_not_made_again_and_changes_nothing_else(parts: Path) -> None:
     dataset = Dataset.from_folder(parts)
-    whole = {task.key: one for task, one in synthesize(dataset, PRIORS, size=48, count=3)}
+    whole = {task.key: one for task, one in Synthesis(dataset, PRIORS, size=48, count=3).images()}
     done = {("nut", "hole", 0), ("bolt", "scratch", 2)}
-    rest = {task.key: one for task, one in synthesize(dataset, PRIORS, size=48, count=3, done=done)}
+    rest = {task.key: one for task, one in Synthesis(dataset, PRIORS, size=48, count=3).images(done)}
     assert rest.keys() == whole.keys() - done
     assert all((rest[key].image == whole[key].image).all() for key in rest)
-    other = {task.key: one for task, one in synthesize(dataset, PRIORS, size=48, count=3, seed=1)}
+    other = {task.key: one for task, one in Synthesis(dataset, PRIORS, size=48, count=3, seed=1).images()}
     assert any((other[key].mask != whole[key].mask).any() for key in whole)
 
 
 def test_an_unreadable_normal_image_is_passed_over(parts: Path, caplog: pytest.LogCaptureFixture) -> None:
     (parts / "nut" / "train" / "good" / "0.png").write_bytes(b"broken")
     with caplog.at_level(logging.WARNING):
-        found = list(synthesize(Dataset.from_folder(parts), PRIORS, size=48, count=3))
+        found = list(Synthesis(Dataset.from_folder(parts), PRIORS, size=48, count=3).images())
     assert len(found) == 9
     assert {Path(one.provenance.source).name for task, one in found if task.product == "nut"} == {"1.png"}
     assert "passed over" in caplog.text
@@ -71,7 +71,7 @@ def test_what_cannot_be_made_loses_nothing_else(parts: Path) -> None:
         (parts / "bolt" / "train" / "good" / f"{index}.png").write_bytes(b"broken")
     made = []
     with pytest.raises(SynthesisError, match=r"No normal image of bolt could be read\. 1 more images could not"):
-        made += (one for one in synthesize(Dataset.from_folder(parts), PRIORS, size=48, count=2))
+        made += (one for one in Synthesis(Dataset.from_folder(parts), PRIORS, size=48, count=2).images())
     assert [task.product for task, _ in made] == ["nut"] * 4
 
 
@@ -79,7 +79,7 @@ def test_a_product_without_readable_images_is_an_error(parts: Path) -> None:
     for index in range(2):
         (parts / "nut" / "train" / "good" / f"{index}.png").write_bytes(b"broken")
     with pytest.raises(SynthesisError, match="No normal image of nut could be read"):
-        list(synthesize(Dataset.from_folder(parts), PRIORS, size=48, count=1))
+        list(Synthesis(Dataset.from_folder(parts), PRIORS, size=48, count=1).images())
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_product_without_readable_images_is_an_error(parts: Path) -> None:
 )
 def test_options_out_of_range(parts: Path, options: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        list(synthesize(Dataset.from_folder(parts), PRIORS, **options))  # type: ignore[arg-type]
+        list(Synthesis(Dataset.from_folder(parts), PRIORS, **options).images())  # type: ignore[arg-type]
 
 
 def test_there_must_be_something_to_make(parts: Path) -> None:
