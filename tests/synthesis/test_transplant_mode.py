@@ -97,9 +97,8 @@ def test_unreadable_examples_and_places_outside_are_passed_over(
 def test_transplants(parts: Path, spotted: DefectExample) -> None:
     dataset = Dataset.from_folder(parts)
     donors = Donors([spotted], dataset.products, size=SIZE)
-    made = {
-        task.key: (task, one) for task, one in Synthesis(dataset, donors=donors, size=SIZE, count=6, seed=2).images()
-    }
+    synthesis = Synthesis(dataset, donors=donors, size=SIZE, count=6, seed=2)
+    made = {task.key: (task, one) for task, one in synthesis.images()}
 
     assert list(made) == [("nut", "spot", number) for number in range(6)]
     for task, one in made.values():
@@ -111,12 +110,8 @@ def test_transplants(parts: Path, spotted: DefectExample) -> None:
         assert change[one.mask].min() > 20
     assert {one.provenance.method for _, one in made.values()} == {"feather", "paste"}
     assert len({one.mask.tobytes() for _, one in made.values()}) == 6
-    rest = {
-        task.key: one
-        for task, one in Synthesis(
-            dataset, donors=donors, size=SIZE, count=6, seed=2, done={("nut", "spot", n) for n in (0, 1, 2, 4)}
-        ).images()
-    }
+    done = {("nut", "spot", number) for number in (0, 1, 2, 4)}
+    rest = {task.key: one for task, one in synthesis.images(done)}
     assert list(rest) == [("nut", "spot", 3), ("nut", "spot", 5)]
     assert all((rest[key].image == made[key][1].image).all() for key in rest)
 
