@@ -12,6 +12,8 @@ from PIL import Image
 from blemish.inspection import UNKNOWN_DEFECT, Inspection, Region
 from blemish.scoring import detection_evidence
 
+_LIKELY = -3.0  # logit
+
 
 @dataclass(frozen=True)
 class Claims:
@@ -38,8 +40,8 @@ class Claims:
 
     @property
     def claimed(self) -> NDArray[np.bool_]:
-        """Where a defect is more likely than not, S×S."""
-        return np.asarray(self.detection > 0)
+        """Where a defect is likely enough to belong to one beside it that is certain, S×S."""
+        return np.asarray(self.detection > _LIKELY)
 
     def scores(self, mask: NDArray[np.bool_]) -> dict[str, float]:
         """Share of an area that each category claims, with sum ≤ 1; the rest is claimed by none.

@@ -13,12 +13,13 @@ from blemish.config import TeachConfig
 from blemish.models.categories import CategoryHead
 
 LAYOUT = FeatureLayout(channels=(12, 20), grid=4, detail=2)
+PRODUCTS = torch.zeros(5, dtype=torch.int64)  # of the images of `tokens`
 
 
 def head(categories: int = 3, **changes: Any) -> CategoryHead:
     config = TeachConfig.of("fast", **{"width": 16, "components": 4, **changes})
     torch.manual_seed(2)
-    return CategoryHead(LAYOUT, config, torch.eye(categories, config.width))
+    return CategoryHead(LAYOUT, config, torch.eye(categories, config.width), 1)
 
 
 def tokens(count: int = 5, seed: int = 3) -> Tensor:
@@ -41,7 +42,7 @@ def test_what_the_discriminators_see(changes: dict[str, Any], channels: int) -> 
     assert one.channels == channels
     assert inputs.shape == (5, channels, 8, 8)
     assert sum(tap.shape[1] for tap in one.taps(inputs)) == channels
-    assert one(inputs).shape == (5, 3, 8, 8)
+    assert one(inputs, PRODUCTS).shape == (5, 3, 8, 8)
 
 
 def test_all_channels_are_seen_as_they_are() -> None:
@@ -82,18 +83,22 @@ def test_constant_features_have_no_components_and_break_nothing() -> None:
 
 
 def test_members_are_averaged_and_start_at_the_temperature() -> None:
-    one = head(members=3, temperature=0.2).eval()
+    one = head(members=3, temperature=0.2, prototypes=0).eval()
     assert [member.epsilon.item() for member in one.members] == pytest.approx([0.2] * 3)  # type: ignore[operator,union-attr]
     inputs = one.inputs(tokens(), tokens(seed=4))
     alone = [member.logits(one.taps(inputs), one.get_buffer("embeddings")) for member in one.members]  # type: ignore[operator]
-    torch.testing.assert_close(one(inputs), torch.stack(alone).mean(dim=0))
+    torch.testing.assert_close(one(inputs, PRODUCTS), torch.stack(alone).mean(dim=0))
     assert not torch.allclose(alone[0], alone[1])
 
 
 def test_weights_come_back() -> None:
     one = head(members=2).eval()
     one.learn_projections([tokens()])
-    other = CategoryHead(LAYOUT, TeachConfig.of("fast", width=16, components=4, members=2), torch.zeros(3, 16)).eval()
+    other = CategoryHead(
+        LAYOUT, TeachConfig.of("fast", width=16, components=4, members=2), torch.zeros(3, 16), 1
+    ).eval()
     other.load_state_dict(one.state_dict())
     inputs = one.inputs(tokens(), tokens(seed=4))
-    torch.testing.assert_close(other(other.inputs(tokens(), tokens(seed=4))), one(inputs), rtol=0, atol=0)
+    torch.testing.assert_close(
+        other(other.inputs(tokens(), tokens(seed=4)), PRODUCTS), one(inputs, PRODUCTS), rtol=0, atol=0
+    )

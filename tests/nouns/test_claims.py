@@ -75,7 +75,8 @@ def test_detection_is_the_mean_logit() -> None:
     np.testing.assert_allclose(one.detection, 0.5)
     assert one.detection.dtype == np.float32
     assert one.claimed.all()
-    assert not claims(1.0, -1.0).claimed.any()
+    assert claims(-4.0, -1.0).claimed.all()
+    assert not claims(-7.0, 0.0).claimed.any()
 
 
 def test_logits_are_upsampled_as_torch_does() -> None:

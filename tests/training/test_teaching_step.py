@@ -102,7 +102,7 @@ def test_a_step(members: int) -> None:
     changes: dict[str, Any] = {"width": 16, "components": 0, "error": False, "members": members}
     config = TeachConfig.of("fast", **changes, focal=2, dice=3, entropy=0.5)
     torch.manual_seed(2)
-    head = CategoryHead(LAYOUT, config, torch.eye(3, 16))
+    head = CategoryHead(LAYOUT, config, torch.eye(3, 16), 1)
     losses = TeachingStep(head, config)(batch(), np.random.default_rng(0))
     assert losses.keys() == {"total", "focal", "dice", "entropy"}
     expected = 2 * losses["focal"] + 3 * losses["dice"] + 0.5 * losses["entropy"]
@@ -114,7 +114,7 @@ def test_a_step(members: int) -> None:
 def test_steps_teach() -> None:
     config = TeachConfig.of("fast", width=16, components=0, error=False)
     torch.manual_seed(2)
-    head = CategoryHead(LAYOUT, config, torch.eye(3, 16))
+    head = CategoryHead(LAYOUT, config, torch.eye(3, 16), 1)
     step, optimizer = TeachingStep(head, config), torch.optim.AdamW(head.parameters(), lr=0.01)
     totals = []
     for _ in range(25):

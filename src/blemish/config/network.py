@@ -25,12 +25,14 @@ class BackboneConfig(Config):
         strides: of the levels to use; a model's last level at each of them that it has.
         levels: indices of the feature levels of a timm or transformers model, instead of `strides`; of a vision
             transformer the numbers of its blocks, by default the last of each quarter.
+        components: principal components that are kept of a level with more channels; 0: all channels (the paper).
     """
 
     name: str = Field(default="embedded", pattern=r"^(embedded|timm:.+|transformers:.+)$")
     weights: Path | None = None
     strides: tuple[int, ...] = (4, 8, 16)
     levels: tuple[int, ...] | None = None
+    components: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _own_weights(self) -> BackboneConfig:
@@ -59,7 +61,8 @@ class ModelConfig(Config):
         equal_levels: in the search for nearest patches and in the reconstruction map each level counts the same,
             however many channels it has; else each channel does (the paper).
         distance_stride: levels of a finer stride count neither in that search nor in that map. 0: all count.
-        standardise: features to mean 0 and standard deviation 1 per channel over the training images.
+        standardise: features to mean 0 and standard deviation 1 per channel over the training images; the principal
+            components of a backbone have mean 0 anyway and keep their spread.
         principal_start: the decoder's input and output projection start as the features' principal components.
         neighbour_window: odd size of the masked neighbourhood; None: half the grid, as in the release.
         decoder: `dynamic` is OneNIP's, `static` and `uniad` are the ablations of Tab. 4; `none`: the composed prompt

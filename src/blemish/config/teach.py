@@ -24,6 +24,8 @@ class TeachConfig(Config):
         components: principal components of each backbone level the discriminator sees; 0: all channels (paper).
         error: the discriminator also sees OneNIP's signed reconstruction error.
         members: discriminators whose logits are averaged.
+        prototypes: share of the categories' mean features in a finding's name, beside the discriminators'; 0: none (the
+            paper).
         images: synthetic images per category and product.
         painted: share of them that are painted from the description of a category that has examples too.
         blending: of transplants, one or several that are drawn from.
@@ -50,6 +52,7 @@ class TeachConfig(Config):
     components: int = Field(default=0, ge=0)
     error: bool = False
     members: int = Field(default=1, ge=1, le=16)
+    prototypes: float = Field(default=0, ge=0, le=1)
     images: int = Field(default=16, ge=1)
     painted: float = Field(default=0, ge=0, le=1)
     blending: tuple[Blending, ...] = Field(default=("paste",), min_length=1)
@@ -99,6 +102,7 @@ _FAST: dict[str, Any] = {
     "components": 96,
     "error": True,
     "members": 3,
+    "prototypes": 0.7,
     "images": 40,
     "blending": ("feather", "paste"),
     "own_place": 0.25,

@@ -131,6 +131,7 @@ class TrainConfig(Config):
 
 
 _FAST: dict[str, Any] = {
+    "backbone": {"components": 256},
     "model": {
         "detail": 2,
         "neighbourhood": 3,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from blemish.backbones.backbone import Backbone, build_backbone
 from blemish.backbones.description import Description
+from blemish.backbones.reduced import reduced
 from blemish.config import BackboneConfig, ModelConfig, TeachConfig
 from blemish.engines.engine import EngineMaps
 from blemish.engines.tensors import read_metadata, read_tensors, save_tensors
@@ -109,6 +110,7 @@ def _read_backbone(path: Path, backbone: BackboneConfig, size: int) -> Backbone:
     if backbone.name == "embedded":
         return build_backbone(backbone, size)
     extractor = build_backbone(backbone, size, Description.of(read_metadata(path)))
+    extractor = reduced(extractor, backbone.components)
     _load(extractor, read_tensors(path), path)
     return extractor
 
@@ -117,7 +119,7 @@ def _read_categories(path: Path, network: PromptedNetwork, teach: TeachConfig) -
     state = read_tensors(path)
     if "embeddings" not in state:
         raise ModelError(f"{path} holds no embeddings of categories.", "Copy the model folder again.")
-    head = CategoryHead(network.layout, teach, state["embeddings"])
+    head = CategoryHead(network.layout, teach, state["embeddings"], len(network.get_buffer("prompts")))
     _load(head, state, path)
     return head
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from blemish.backbones.layout import FeatureLayout
 from blemish.config import TeachConfig
+from blemish.models.prototypes import Prototypes
 from blemish.models.uniadc import Discriminator
 
 _SPREAD = 8.0  # standard deviation of a level's cells, all its components together
@@ -22,11 +23,12 @@ class CategoryHead(nn.Module):
 
     Args:
         layout: of OneNIP's tokens; its cells are what the discriminator sees.
-        config: width, components, members.
+        config: width, components, members, prototypes.
         embeddings: K×T, of the categories.
+        products: number of the model's products.
     """
 
-    def __init__(self, layout: FeatureLayout, config: TeachConfig, embeddings: Tensor) -> None:
+    def __init__(self, layout: FeatureLayout, config: TeachConfig, embeddings: Tensor, products: int) -> None:
         super().__init__()
         self.layout = layout
         self._error = config.error
@@ -40,6 +42,8 @@ class CategoryHead(nn.Module):
         for member in self.members:
             assert isinstance(member, Discriminator)
             nn.init.constant_(member.epsilon, config.temperature)
+        self._prototype_share = config.prototypes
+        self.prototypes = Prototypes(products, len(embeddings), sum(taps)) if config.prototypes else None
 
     @property
     def channels(self) -> int:
@@ -87,10 +91,21 @@ class CategoryHead(nn.Module):
         """`inputs` level by level, shallow to deep."""
         return list(torch.split(inputs, [reduced * (1 + self._error) for reduced in self._reduced], dim=1))
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Mean logits of the members at the cells' resolution: B×K×side×side."""
+    def forward(self, inputs: Tensor, products: Tensor) -> Tensor:
+        """Mean logits of the members, with names from the prototypes as well, at the cells' resolution.
+
+        Args:
+            inputs: B×D×side×side, see `inputs`.
+            products: B, index of the product that each image shows.
+
+        Returns:
+            B×K×side×side.
+        """
         taps, embeddings = self.taps(inputs), self.get_buffer("embeddings")
-        return torch.stack([member.logits(taps, embeddings) for member in self.members]).mean(dim=0)  # type: ignore[operator]
+        logits = torch.stack([member.logits(taps, embeddings) for member in self.members]).mean(dim=0)  # type: ignore[operator]
+        if self.prototypes is None:
+            return logits
+        return self.prototypes.name(inputs, products, logits, self._prototype_share)
 
     def _split(self, tokens: Tensor) -> list[Tensor]:
         return list(torch.split(self.layout.unfold(tokens), list(self.layout.channels), dim=1))

@@ -148,5 +148,5 @@ class PromptedNetwork(nn.Module):
             chosen,
             maps.reconstruction_map.squeeze(1),
             None if refined is None else refined.squeeze(1),
-            None if head is None else head(head.inputs(tokens, reconstruction)),
+            None if head is None else head(head.inputs(tokens, reconstruction), chosen),
         )

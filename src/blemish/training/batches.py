@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from blemish.backbones.reduced import ReducedBackbone
 from blemish.config import TrainConfig
 from blemish.models.prompted import PromptedNetwork
 from blemish.procedural.seeding import generator
@@ -58,7 +59,7 @@ class BatchSource:
         self._share = slice(rank, None, world)
         self._advance = advance
         self._clean = clean_features(network, pixels, store, advance)
-        if config.model.standardise:
+        if config.model.standardise and not isinstance(network.backbone, ReducedBackbone):
             self._standardise()
         self._prompt_rows = (
             choose_prompts(training, self._means())
@@ -72,7 +73,9 @@ class BatchSource:
         self._neighbours = (
             Neighbours.of(network, training, self._clean, config.seed) if config.model.prompt_patches else None
         )
-        self._found = None if self._neighbours is None else self._find_all(self._neighbours, store)
+        self._found = (
+            self._find_all(self._neighbours, store) if self._neighbours is not None and config.trains else None
+        )
         self._pool = (
             AnomalyPool(network, pixels, synthesis, config.pool, config.refresh, steps, store, self._neighbours)
             if config.pool and config.uses_anomalies

@@ -137,7 +137,7 @@ def _learn(
     network = _engine(inspector).network.to(fabric.device)
     names = distinct(lesson.categories)
     embeddings = _embeddings(config, names)
-    head = CategoryHead(network.layout, config, embeddings).to(fabric.device)
+    head = CategoryHead(network.layout, config, embeddings, len(inspector.products)).to(fabric.device)
     composers = {
         product: Composer(
             product,
@@ -163,6 +163,8 @@ def _learn(
         begin_run(run, restart)
     fabric.barrier()
     optimise(fabric, TeachingStep(head, config), source, config, config.steps_for(len(names)), run, report)
+    if head.prototypes is not None:
+        head.prototypes.learn(source.defects())
     return head.eval()
 
 

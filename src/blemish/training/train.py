@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from blemish.backbones.backbone import Backbone, load_backbone
+from blemish.backbones.reduced import ReducedBackbone, reduced
 from blemish.config import TrainConfig
 from blemish.data.dataset import Dataset
 from blemish.data.decode import IntensityRange, intensity_range, load_square
@@ -28,7 +31,7 @@ from blemish.synthesis.pseudo import PseudoAnomalies, PseudoAnomalyConfig
 from blemish.synthesis.sources import FolderTextures
 from blemish.training.batches import BatchSource
 from blemish.training.checkpoint import RunFolder, begin_run, check_run, fingerprint
-from blemish.training.features import load_pixels
+from blemish.training.features import CHUNK, load_pixels
 from blemish.training.fit import fit_calibration
 from blemish.training.images import TrainingImage, TrainingSet
 from blemish.training.kept import keep_images
@@ -41,6 +44,7 @@ from blemish.training.store import Store, free_megabytes
 __all__ = ["TrainProgress", "train"]
 
 Report = Callable[[TrainProgress], None]
+_EXAMPLES = 48  # training images that tell the backbone's principal components
 _log = logging.getLogger(__name__)
 
 
@@ -118,6 +122,7 @@ def _train(
     size = config.model.size
     synthesis = _synthesis(config)
     backbone = backbone or load_backbone(config.backbone, size, offline=offline)
+    backbone = reduced(backbone, config.backbone.components)
     ranges = _intensity_ranges(training)
     pixels, images, failures = load_pixels(training.train, size, ranges, config.seed, store)
     held = tuple(image for image in training.held if _readable(image, size, failures))
@@ -127,6 +132,8 @@ def _train(
         _log.warning("left out of training and calibration: %s", failure.error)
     seen = file_hashes(image.path for image in images)
     network = PromptedNetwork(backbone, config.model, len(training.products)).to(fabric.device)
+    if isinstance(backbone, ReducedBackbone):
+        backbone.learn(_examples(pixels, synthesis))
     steps = config.steps or config.epochs * -(-len(images) // config.batch)
     source = BatchSource(
         network,
@@ -196,6 +203,15 @@ def _synthesis(config: TrainConfig) -> PseudoAnomalies:
             minimum_change=shares.minimum_change,
         ),
     )
+
+
+def _examples(pixels: NDArray[np.uint8], synthesis: PseudoAnomalies) -> Iterator[Tensor]:
+    """Some training images and pseudo-anomalous versions of them, spread evenly over all products."""
+    rows = np.unique(np.linspace(0, len(pixels) - 1, _EXAMPLES).astype(np.int64))
+    for start in range(0, len(rows), CHUNK):
+        clean = pixels[rows[start : start + CHUNK]]
+        yield torch.from_numpy(clean)
+        yield torch.from_numpy(synthesis.make(clean, rows[start : start + CHUNK].tolist())[0])
 
 
 def _run_folder(target: Path, config: TrainConfig, training: TrainingSet) -> RunFolder:

@@ -9,17 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from blemish.config import TeachConfig
 from blemish.kept.images import KeptImages
 from blemish.models.categories import CategoryHead
 from blemish.models.prompted import PromptedNetwork
+from blemish.models.prototypes import DefectMean
 from blemish.procedural.seeding import generator
 from blemish.training.features import CHUNK
 from blemish.training.store import Store
 from blemish.training.teaching.compose import NO_ROW, Composed, Composer
 
-_LEARN = 96  # images that tell the principal components
+_LEARN = 48  # images that tell the principal components
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,21 @@ class LessonSource:
                 self._labels[row] = numbers[one.labels]
                 self._own[row, list(subject.rows)] = True
             advance(len(chunk))
+        self._product = np.array([subject.index for subject, _ in images])
         self.real = np.array([number < subject.composer.real for subject, number in images])
 
     def __len__(self) -> int:
         return len(self._inputs)
+
+    def defects(self) -> Iterator[DefectMean]:
+        """The mean input over each category's defects in each image."""
+        side = self._inputs.shape[-1]
+        for row, (product, real) in enumerate(zip(self._product, self.real, strict=True)):
+            labels = torch.from_numpy(self._labels[row].astype(np.int64))
+            for number in np.unique(labels[labels >= 0]).tolist():
+                weights = F.adaptive_avg_pool2d((labels == number).float().unsqueeze(0), side)
+                inputs = torch.from_numpy(self._inputs[row]).float()
+                yield DefectMean(int(product), number, bool(real), (inputs * weights).sum(dim=(1, 2)) / weights.sum())
 
     def prepare(self, step: int) -> None:
         """Everything is ready."""
