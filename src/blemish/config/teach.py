@@ -73,7 +73,7 @@ class TeachConfig(Config):
     entropy: float = Field(default=0.5, ge=0)
     loss_stride: Literal[1, 2, 4, 8] = 1
     detection_share: float = Field(default=0.4, ge=0, le=1)
-    certainty: float = Field(default=0.15, ge=0, le=1)
+    certainty: float = Field(default=0.1, ge=0, le=1)
     seed: int = Field(default=0, ge=0)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     checkpoint_minutes: float = Field(default=1, gt=0)
@@ -102,7 +102,7 @@ _FAST: dict[str, Any] = {
     "components": 96,
     "error": True,
     "members": 3,
-    "prototypes": 0.7,
+    "prototypes": 0.5,
     "images": 40,
     "blending": ("feather", "paste"),
     "own_place": 0.25,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SHARPNESS = 16.0  # factor on cosine similarities before their softmax
+SHARPNESS = 12.0  # factor on cosine similarities before their softmax
 
 
 @dataclass(frozen=True)
