@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from blemish.config import TrainConfig
 from blemish.data.dataset import Dataset
 from blemish.data.duplicates import file_hash
+from blemish.engines.torch_engine import TorchEngine
 from blemish.errors import BlemishError, ConfigError, DataError, ModelError, TrainingError
 from blemish.inspection import Failure, Inspection
 from blemish.inspector import Inspector
@@ -271,6 +272,20 @@ def test_save_and_load_answer_the_same(tmp_path: Path, tiny_dataset: Dataset, ti
     for one, other in zip(results(trained, images), results(loaded, images), strict=True):
         assert one.score == other.score
         assert one.to_dict() == other.to_dict()
+        np.testing.assert_array_equal(one.anomaly_map, other.anomaly_map)
+
+
+def test_a_model_with_a_reduced_backbone_comes_back(
+    tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig
+) -> None:
+    config = TrainConfig.parse({**tiny_config.model_dump(), "backbone": {"components": 12}})
+    images = [sample.path for sample in tiny_dataset.train_normals()]
+    trained = train(tiny_dataset, config, output=tmp_path / "model")
+    loaded = Inspector.load(tmp_path / "model", offline=True)
+    for inspector in (trained, loaded):
+        assert isinstance(inspector.engine, TorchEngine)
+        assert inspector.engine.network.layout.channels == (12, 12, 12)
+    for one, other in zip(results(trained, images), results(loaded, images), strict=True):
         np.testing.assert_array_equal(one.anomaly_map, other.anomaly_map)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from blemish.backbones.backbone import Backbone, build_backbone
 from blemish.backbones.description import Description
-from blemish.backbones.reduced import reduced
+from blemish.backbones.reduced import ReducedBackbone, reduced
 from blemish.config import BackboneConfig, ModelConfig, TeachConfig
 from blemish.engines.engine import EngineMaps
 from blemish.engines.tensors import read_metadata, read_tensors, save_tensors
@@ -65,8 +65,8 @@ class TorchEngine:
         save_tensors({"prompts": state["prompts"]}, folder / PROMPTS)
         if self.network.categories is not None:
             save_tensors(self.network.categories.state_dict(), folder / CATEGORIES)
-        if backbone.name != "embedded":
-            extractor = self.network.backbone
+        extractor = self.network.backbone
+        if _travels(extractor, backbone):
             save_tensors(extractor.state_dict(), folder / BACKBONE, extractor.description.metadata())
 
     @classmethod
@@ -107,12 +107,16 @@ def pick_device(name: str) -> torch.device:
 
 
 def _read_backbone(path: Path, backbone: BackboneConfig, size: int) -> Backbone:
-    if backbone.name == "embedded":
-        return build_backbone(backbone, size)
-    extractor = build_backbone(backbone, size, Description.of(read_metadata(path)))
-    extractor = reduced(extractor, backbone.components)
-    _load(extractor, read_tensors(path), path)
+    description = None if backbone.name == "embedded" else Description.of(read_metadata(path))
+    extractor = reduced(build_backbone(backbone, size, description), backbone.components)
+    if _travels(extractor, backbone):
+        _load(extractor, read_tensors(path), path)
     return extractor
+
+
+def _travels(extractor: Backbone, backbone: BackboneConfig) -> bool:
+    """Whether the backbone's weights are in the model folder; those of the embedded one ship with the package."""
+    return backbone.name != "embedded" or isinstance(extractor, ReducedBackbone)
 
 
 def _read_categories(path: Path, network: PromptedNetwork, teach: TeachConfig) -> CategoryHead:
