@@ -1,6 +1,7 @@
 """Naming defects from one or two examples: UniADC's categories on real images, beside the paper's figures.
 
     python benchmarks/naming.py --product magnetic_tile --normals 2 all --defects 1 2 --seeds 0 1 2
+    python benchmarks/naming.py --normals all --defects 2 --variants "without prototypes" painter --leave-out
     python benchmarks/naming.py --page
 
 Appends one JSON line per (product, split, K_n, K_a, seed, variant) to docs/results/naming.jsonl and skips what is
@@ -25,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from naming_page import LEFT_OUT, write_page
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -52,7 +54,7 @@ from blemish.training.train import train
 ROOT = Path(__file__).parents[1]
 LINES = ROOT / "docs" / "results" / "naming.jsonl"
 FOLDERS = {"magnetic_tile": "magnetic_tile", "pcb": "printed_circuit/pcb"}
-METRICS = ("accuracy", "miou", "i_auroc", "p_auroc", "aupro_30", "balanced_accuracy", "macro_f1")
+METRICS = ("accuracy", "miou", "i_auroc", "p_auroc", "aupro_30", "balanced_accuracy", "macro_f1", "unknown_auroc")
 # Normal and defective images count the same for accuracy, so verdicts are given at a rate that spares few defects, not
 # at the 1 % of a production line. A part counts once, with the highest score of its images: far fewer images are called
 # defective. Chosen among 0.1, 0.2 and 0.3 on one half of the test images, see docs/results/uniadc.md.
@@ -179,16 +181,23 @@ def class_means(inspector: Inspector, taught: Inspector, shots: Shots) -> Iterat
         yield replace(found, category=name, category_scores=votes, categories=names, category_map=category_map)
 
 
-def taught_by(inspector: Inspector, shots: Shots, seed: int, changes: dict[str, Any]) -> Inspector:
-    """The model with categories: from the shots, or from names alone where there are none."""
-    examples = [example for sample in shots.defects if (example := DefectExample.of(sample))]
+def taught_by(
+    inspector: Inspector, shots: Shots, seed: int, changes: dict[str, Any], without: str | None = None
+) -> Inspector:
+    """The model with categories, but one: from the shots, or from names alone where there are none."""
+    defects = [sample for sample in shots.defects if sample.defect != without]
+    examples = [example for sample in defects if (example := DefectExample.of(sample))]
     priors = None
     if not examples:
         (product,) = inspector.products
-        names = sorted({str(s.defect) for s in shots.dataset.test() if s.defective and s.defect})
-        priors = Priors({product: {name: CategoryPrior(name) for name in names}})
+        priors = Priors({product: {name: CategoryPrior(name) for name in named_in(shots)}})
     taught, _ = teach(inspector, examples, TeachConfig.of("fast", seed=seed, **changes), priors=priors)
     return taught
+
+
+def named_in(shots: Shots) -> list[str]:
+    """The categories of the test images."""
+    return sorted({str(sample.defect) for sample in shots.dataset.test() if sample.defective and sample.defect})
 
 
 def runs(arguments: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Callable[[], ProductScore]]]:
@@ -209,7 +218,8 @@ def runs(arguments: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Callab
                 for defects in arguments.defects:
                     shots = draw_shots(dataset, normals, defects, seed, rule=split)
                     base: Inspector | None = None
-                    for variant in arguments.variants:
+                    left_out = [LEFT_OUT + name for name in named_in(shots)] if arguments.leave_out else []
+                    for variant in [*arguments.variants, *left_out]:
                         common = {
                             "product": arguments.product,
                             "split": split,
@@ -220,7 +230,7 @@ def runs(arguments: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Callab
                             "encoder": arguments.encoder,
                             "size": arguments.size,
                         }
-                        if key(common) in done or (variant == CLASS_MEAN and not defects):
+                        if key(common) in done or (not defects and variant not in VARIANTS):
                             continue
                         config = TrainConfig.of(
                             "fast",
@@ -243,16 +253,18 @@ def runs(arguments: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Callab
                             found = class_means(inspector, base, shots)
                             yield common, lambda f=found, s=shots: score(s.dataset.test(), f, arguments.size)
                         else:
-                            model, changes = inspector, VARIANTS[variant]
+                            model, changes = inspector, VARIANTS.get(variant, {})
+                            without = variant.removeprefix(LEFT_OUT) if variant in left_out else None
 
                             def run(
                                 model: Inspector = model,
                                 shots: Shots = shots,
                                 changes: dict[str, Any] = changes,
                                 seed: int = seed,
+                                without: str | None = without,
                             ) -> ProductScore:
                                 started = time.monotonic()
-                                taught = taught_by(model, shots, seed, changes)
+                                taught = taught_by(model, shots, seed, changes, without)
                                 print(f"  taught: {time.monotonic() - started:.0f} s", flush=True)
                                 test = shots.dataset.test()
                                 found = taught.inspect_many([sample.path for sample in test])
@@ -291,13 +303,12 @@ def main() -> None:
     parser.add_argument("--split", nargs="+", choices=["group", "image"], default=["image"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--variants", nargs="+", default=["blemish"], help=f"{CLASS_MEAN}, {', '.join(VARIANTS)}")
+    parser.add_argument("--leave-out", action="store_true", help="also teach all categories but one, each in turn")
     parser.add_argument("--encoder", choices=list(ENCODERS), default="densenet169")
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--page", action="store_true", help="write docs/results/naming.md and do nothing else")
     arguments = parser.parse_args()
     if arguments.page:
-        from naming_page import write_page
-
         write_page(LINES)
         return
     code = commit()
