@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 IMAGES, MODEL, REPORT, SCORECARD = "images", "demo.blemish", "report.html", "scorecard.json"
 # 24 of 60 normal images calibrate: the fewest that can nearly promise the rate that is asked for, 1/25 for 5 %.
 _NORMAL, _HOLD_OUT, _FALSE_ALARM_RATE = 60, 0.4, 0.05
-_EXAMPLES, _IMAGES = 2, 24  # labelled examples of each category; synthetic images made from them
+_EXAMPLES = 2  # labelled examples of each category
 # A quarter of the preset's: drawn parts vary less than real ones, and a demo should not take longer than a coffee.
 _STEPS = 100
 
@@ -115,7 +115,7 @@ def _teach(output: Path) -> None:
     say(f"4. Teaching it the names of the defects, from {_EXAMPLES} examples of each", style="bold")
     inspector = Inspector.load(output / MODEL, offline=True)
     sets, _ = read_lessons([output / IMAGES], None)
-    teach_model(inspector, sets, None, output / MODEL, changes={"images": _IMAGES}, overwrite=True, restart=True)
+    teach_model(inspector, sets, None, output / MODEL, changes={}, overwrite=True, restart=True)
     say(f"   taught in {duration(time.monotonic() - started)}")
 
 
