@@ -115,7 +115,7 @@ def _teach(output: Path) -> None:
     say(f"4. Teaching it the names of the defects, from {_EXAMPLES} examples of each", style="bold")
     inspector = Inspector.load(output / MODEL, offline=True)
     sets, _ = read_lessons([output / IMAGES], None)
-    teach_model(inspector, sets, None, output / MODEL, changes={}, overwrite=True, restart=True)
+    teach_model(inspector, sets, None, output / MODEL, overwrite=True, restart=True)
     say(f"   taught in {duration(time.monotonic() - started)}")
 
 
