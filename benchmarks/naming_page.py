@@ -34,8 +34,8 @@ alone, painted). Shots are drawn by seed; test images that show the same part as
 `by group` those of the same part as a normal shot or training image too. Accuracy is over the categories and normal,
 mIoU over the categories and background, both at the model's own threshold. It asks for a false-alarm rate of 30 % of
 the parts; a part counts once, with the highest score of its images, so far fewer images are called defective. With 1, 2
-or 4 normal images nothing can be asked for, and the threshold is the model's floor. Percent, mean ± sample standard
-deviation over n seeds.
+or 4 normal images nothing can be promised, and the threshold is never below the model's floor. Percent, mean ±
+sample standard deviation over n seeds.
 
 The paper's figures are of another encoder (DINOv3 or CLIP, 512 px; here an ImageNet network), of one draw of shots, by
 image, and of the checkpoint that was best on the test set; its maps are scaled over the whole test set. They are there

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -28,17 +27,8 @@ SHIPPED = Path(embedded.__file__).with_name(WEIGHTS)
 
 
 @pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    path = ROOT / "tools" / "distil_backbone.py"
-    if not path.exists():
-        pytest.skip("tools/ is in the repository only")
-    spec = importlib.util.spec_from_file_location("distil_backbone", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def tool(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("tools/distil_backbone.py")
 
 
 @pytest.fixture(scope="module")

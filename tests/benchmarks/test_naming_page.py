@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "naming_page.py"
 COLUMNS = ["normal", "crack", "dent", "unknown defect"]
 
 
 @pytest.fixture(scope="module")
-def naming_page() -> ModuleType:
-    if not SCRIPT.exists():
-        pytest.skip("benchmarks/ is in the repository only")
-    spec = importlib.util.spec_from_file_location("naming_page", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def naming_page(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("benchmarks/naming_page.py")
 
 
 def line(**changes: Any) -> dict[str, Any]:

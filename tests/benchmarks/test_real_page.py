@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,22 +12,13 @@ import pytest
 
 from blemish.evaluation.metrics import clopper_pearson
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "real_page.py"
 METRICS = ("i_auroc", "i_ap", "i_f1max", "p_auroc", "p_ap", "p_f1max", "aupro_30", "aupro_05", "retrieval_accuracy")
 AVERAGED = ("magnetic_tile", "pcb", "screw", "mono", "poly")
 
 
 @pytest.fixture(scope="module")
-def real_page() -> ModuleType:
-    if not SCRIPT.exists():
-        pytest.skip("benchmarks/ is in the repository only")
-    spec = importlib.util.spec_from_file_location("real_page", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def real_page(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("benchmarks/real_page.py")
 
 
 def line(product: str = "pcb", variant: str = "fast", seed: int = 0, part: str = "all", **changes: Any) -> dict:

@@ -59,6 +59,16 @@ def test_what_a_taught_model_knows(tiny_taught: tuple[Inspector, Path]) -> None:
     assert not folder.with_name(folder.name + ".run").exists()
 
 
+def test_every_category_has_a_mean_feature_of_its_own(tiny_taught: tuple[Inspector, Path]) -> None:
+    """Products are spots and stripes, categories cut and stain."""
+    head = head_of(tiny_taught[0])
+    assert head["prototypes.own"].tolist() == [[True, True], [True, False]]
+    norms = head["prototypes.directions"].norm(dim=2)
+    torch.testing.assert_close(norms[0], torch.ones(2))
+    assert not torch.equal(head["prototypes.directions"][0, 0], head["prototypes.directions"][0, 1])
+    assert not norms[1, 1]
+
+
 def test_save_and_load_give_the_same_names(tiny_taught: tuple[Inspector, Path], tiny_examples: Examples) -> None:
     taught, folder = tiny_taught
     loaded = Inspector.load(folder, offline=True)

@@ -52,8 +52,8 @@ class Prototypes(nn.Module):
         means = {key: torch.stack(features).float().mean(dim=0) for key, features in found.items()}
         for product in {product for product, _, _ in means}:
             numbers = sorted({category for one, category, _ in means if one == product})
-            surest = [means.get((product, number, True), means.get((product, number, False))) for number in numbers]
-            centre = torch.stack([mean for mean in surest if mean is not None]).mean(dim=0)
+            surest = [means[product, number, (product, number, True) in means] for number in numbers]
+            centre = torch.stack(surest).mean(dim=0)
             self.get_buffer("centres")[product] = centre
             for number in numbers:
                 kinds = [means[key] for real in (True, False) if (key := (product, number, real)) in means]

@@ -9,7 +9,7 @@ from blemish.training.calibrate import calibrate
 from blemish.training.loop import TrainProgress
 
 _FLOOR = 1.0
-_FEW_SHARE = 0.7  # with so few normal images that copies must do, OneNIP's map tells little
+_FEW_SHARE = 0.7  # with so few normal images that copies must do, OneNIP's map tells less
 
 
 def fit_detection(inspector: Inspector, share: float, report: Callable[[TrainProgress], None]) -> Inspector:
