@@ -88,8 +88,9 @@ class CategoryHead(nn.Module):
         return torch.cat(parts, dim=1)
 
     def taps(self, inputs: Tensor) -> list[Tensor]:
-        """`inputs` level by level, shallow to deep."""
-        return list(torch.split(inputs, [reduced * (1 + self._error) for reduced in self._reduced], dim=1))
+        """`inputs` level by level, shallow to deep, laid out once as all members' necks read them."""
+        levels = torch.split(inputs, [reduced * (1 + self._error) for reduced in self._reduced], dim=1)
+        return [level.contiguous(memory_format=torch.channels_last) for level in levels]
 
     def forward(self, inputs: Tensor, products: Tensor) -> Tensor:
         """Mean logits of the members, with names from the prototypes as well, at the cells' resolution.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -56,6 +57,16 @@ class Subject:
     rows: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class _Chunk:
+    """Images that are computed together: their rows, of which products they are, and B×C×h×w standardised tokens."""
+
+    rows: NDArray[np.int64]
+    subjects: list[Subject]
+    composed: list[Composed]
+    tokens: Tensor
+
+
 class LessonSource:
     """Computes inputs and labels of all training images of all products, then draws batches.
 
@@ -82,28 +93,24 @@ class LessonSource:
         world: int = 1,
         advance: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._network, self._head, self._config, self._advance = network, head, config, advance
+        self._network, self._head, self._config = network, head, config
         self._share = slice(rank, None, world)
         images = [(subject, number) for subject in subjects for number in range(len(subject.composer))]
         categories = head.get_buffer("embeddings").shape[0]
         side = network.layout.side
-        if config.components:
-            head.learn_projections(self._sample(images))
         self._inputs: NDArray[np.float16] = store.array((len(images), head.channels, side, side), np.float16)
         self._labels: NDArray[np.int16] = store.array((len(images), size, size), np.int16)
         self._own = np.zeros((len(images), categories), dtype=np.bool_)
-        for start in range(0, len(images), CHUNK):
-            chunk = images[start : start + CHUNK]
-            place = slice(start, start + len(chunk))
-            composed = [subject.composer[number] for subject, number in chunk]
-            self._inputs[place] = self._see(chunk, composed)
-            for row, ((subject, _), one) in enumerate(zip(chunk, composed, strict=True), start):
-                numbers = np.array([*subject.rows, -1], dtype=np.int16)  # −1 stays −1
-                self._labels[row] = numbers[one.labels]
-                self._own[row, list(subject.rows)] = True
-            advance(len(chunk))
         self._product = np.array([subject.index for subject, _ in images])
         self.real = np.array([number < subject.composer.real for subject, number in images])
+        sample = np.unique(np.linspace(0, len(images) - 1, _LEARN if config.components else 0).astype(np.int64))
+        first = [self._compose(images, rows) for rows in _chunks(sample)]
+        if first:
+            head.learn_projections(one.tokens for one in first)
+        others = np.setdiff1d(np.arange(len(images)), sample)
+        for one in chain(first, (self._compose(images, rows) for rows in _chunks(others))):
+            self._keep(one)
+            advance(len(one.rows))
 
     def __len__(self) -> int:
         return len(self._inputs)
@@ -136,18 +143,25 @@ class LessonSource:
         )
 
     @torch.inference_mode()
-    def _see(self, chunk: list[tuple[Subject, int]], composed: list[Composed]) -> NDArray[np.float16]:
-        tokens = self._tokens(composed)
-        products = torch.tensor([subject.index for subject, _ in chunk], device=tokens.device)
-        excluded = [self._excluded(subject, one) for (subject, _), one in zip(chunk, composed, strict=True)]
-        reconstruction = self._network.reconstruct(tokens, products, excluded)
-        seen: NDArray[np.float16] = self._head.inputs(tokens, reconstruction).half().cpu().numpy()
-        return seen
-
-    def _tokens(self, composed: list[Composed]) -> Tensor:
+    def _compose(self, images: list[tuple[Subject, int]], rows: NDArray[np.int64]) -> _Chunk:
+        subjects = [images[row][0] for row in rows.tolist()]
+        composed = [images[row][0].composer[images[row][1]] for row in rows.tolist()]
         pixels = torch.from_numpy(np.stack([one.image for one in composed]))
         network = self._network
-        return network.standardised(network.tokens(pixels.to(network.get_buffer("mean").device)))
+        tokens = network.standardised(network.tokens(pixels.to(network.get_buffer("mean").device)))
+        return _Chunk(rows, subjects, composed, tokens)
+
+    @torch.inference_mode()
+    def _keep(self, chunk: _Chunk) -> None:
+        tokens = chunk.tokens
+        products = torch.tensor([subject.index for subject in chunk.subjects], device=tokens.device)
+        excluded = [self._excluded(subject, one) for subject, one in zip(chunk.subjects, chunk.composed, strict=True)]
+        reconstruction = self._network.reconstruct(tokens, products, excluded)
+        self._inputs[chunk.rows] = self._head.inputs(tokens, reconstruction).half().cpu().numpy()
+        for row, subject, one in zip(chunk.rows.tolist(), chunk.subjects, chunk.composed, strict=True):
+            numbers = np.array([*subject.rows, -1], dtype=np.int16)  # −1 stays −1
+            self._labels[row] = numbers[one.labels]
+            self._own[row, list(subject.rows)] = True
 
     def _excluded(self, subject: Subject, one: Composed) -> Tensor | None:
         """Patches of an image's own part, which it would find at a distance that no new image has."""
@@ -157,12 +171,10 @@ class LessonSource:
         own = subject.kept.own_patches(one.row, bank.get_buffer("cells").shape[1])
         return None if own.all() else torch.from_numpy(own).to(bank.get_buffer("cells").device)
 
-    def _sample(self, images: list[tuple[Subject, int]]) -> Iterator[Tensor]:
-        chosen = np.unique(np.linspace(0, len(images) - 1, _LEARN).astype(np.int64))
-        for start in range(0, len(chosen), CHUNK):
-            rows = chosen[start : start + CHUNK]
-            with torch.inference_mode():
-                yield self._tokens([images[row][0].composer[images[row][1]] for row in rows.tolist()])
+
+def _chunks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, len(rows), CHUNK):
+        yield rows[start : start + CHUNK]
 
 
 def subjects_of(
