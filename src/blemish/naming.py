@@ -46,8 +46,9 @@ class Claims:
     def scores(self, mask: NDArray[np.bool_]) -> dict[str, float]:
         """Share of an area that each category claims, with sum ≤ 1; the rest is claimed by none.
 
-        At each pixel the categories divide the evidence of a defect as their softmax says. Where the evidence is at
-        least half of its maximum the area decides; its edge belongs to nobody.
+        At each pixel the categories divide the evidence of a defect as their softmax says. Only where the evidence is
+        at least half of its maximum the area decides. All shares shrink where the evidence is less than that of a
+        place as likely defective as not.
 
         Args:
             mask: S×S, not empty.
@@ -55,9 +56,9 @@ class Claims:
         logits = self.logits[:, mask].astype(np.float64)
         shares = np.exp(logits - logits.max(axis=0))
         shares /= shares.sum(axis=0)
-        evidence = np.minimum(detection_evidence(logits.mean(axis=0)), 1)
+        evidence = detection_evidence(logits.mean(axis=0))
         surer = evidence >= evidence.max() / 2
-        means = (shares * evidence)[:, surer].mean(axis=1)
+        means = (shares * evidence)[:, surer].mean(axis=1) / max(float(evidence[surer].mean()), 1.0)
         return {name: float(value) for name, value in zip(self.names, means, strict=True)}
 
 

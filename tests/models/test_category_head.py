@@ -17,7 +17,7 @@ PRODUCTS = torch.zeros(5, dtype=torch.int64)  # of the images of `tokens`
 
 
 def head(categories: int = 3, **changes: Any) -> CategoryHead:
-    config = TeachConfig.of("fast", **{"width": 16, "components": 4, **changes})
+    config = TeachConfig.of("fast", **{"width": 16, "components": 4, "context": 0, **changes})
     torch.manual_seed(2)
     return CategoryHead(LAYOUT, config, torch.eye(categories, config.width), 1)
 
@@ -76,6 +76,24 @@ def test_where_nothing_differs_from_its_reconstruction_the_error_is_nothing() ->
     assert first[:, :4].any()
 
 
+def test_with_context_light_is_seen_relative_to_the_image() -> None:
+    """What all cells have in common is gone from the features, and stays in the errors."""
+    one = head(context=0.4)
+    inputs = one.inputs(tokens(), tokens(seed=4))
+    brighter = inputs + torch.arange(16).view(1, -1, 1, 1)
+    for tap, other in zip(one.taps(inputs), one.taps(brighter), strict=True):
+        torch.testing.assert_close(tap[:, :4], other[:, :4])
+        assert (other[:, 4:] > tap[:, 4:]).any()
+    assert one(inputs, PRODUCTS).shape == (5, 3, 8, 8)
+
+
+def test_the_last_tap_is_the_deepest_level_over_a_window() -> None:
+    one = head(context=0.4, error=False)  # of 8 cells: 2 × 2 + 1
+    deepest, context = one.taps(one.inputs(tokens(), tokens(seed=4)))[-2:]
+    torch.testing.assert_close(context[:, :, 4, 3], 2 * deepest[:, :, 2:7, 1:6].mean(dim=(2, 3)))
+    torch.testing.assert_close(context[:, :, 0, 0], 2 * deepest[:, :, :3, :3].mean(dim=(2, 3)))
+
+
 def test_constant_features_have_no_components_and_break_nothing() -> None:
     one = head()
     one.learn_projections([torch.ones(2, LAYOUT.token_channels, 4, 4)])
@@ -95,7 +113,7 @@ def test_weights_come_back() -> None:
     one = head(members=2).eval()
     one.learn_projections([tokens()])
     other = CategoryHead(
-        LAYOUT, TeachConfig.of("fast", width=16, components=4, members=2), torch.zeros(3, 16), 1
+        LAYOUT, TeachConfig.of("fast", width=16, components=4, members=2, context=0), torch.zeros(3, 16), 1
     ).eval()
     other.load_state_dict(one.state_dict())
     inputs = one.inputs(tokens(), tokens(seed=4))

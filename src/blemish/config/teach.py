@@ -23,6 +23,9 @@ class TeachConfig(Config):
         width: T, of embeddings and discriminator; anchors are wider where there are more categories.
         components: principal components of each backbone level the discriminator sees; 0: all channels (paper).
         error: the discriminator also sees OneNIP's signed reconstruction error.
+        context: side of a window, as a share of the image's, over which the deepest level is averaged for a tap of its
+            own; features are then seen as they differ from the image's mean. 0: neither (the paper, whose backbone sees
+            the whole image).
         members: discriminators whose logits are averaged.
         prototypes: share of the categories' mean features in a finding's name, beside the discriminators'; 0: none (the
             paper).
@@ -32,7 +35,7 @@ class TeachConfig(Config):
         own_place: share of transplants that stay at the place of their example, besides position-bound categories.
         defective_bases: share of the synthetic images that start from a defective image, whose own defects stay.
         normal_share: share of the synthetic images without a synthetic defect.
-        alter: the images are altered as a whole: brightness, contrast, shading, sharpness, section.
+        alter: the images are altered as a whole: brightness, contrast, sharpness, section.
         foreground: where defects may be: `none` (everywhere) or `auto`.
         steps: of the optimiser; None: 30 for each category, at least 250.
         batch, learning_rate, weight_decay, clip, schedule: of the optimiser.
@@ -51,6 +54,7 @@ class TeachConfig(Config):
     width: int = Field(default=1024, ge=8)
     components: int = Field(default=0, ge=0)
     error: bool = False
+    context: float = Field(default=0, ge=0, le=1)
     members: int = Field(default=1, ge=1, le=16)
     prototypes: float = Field(default=0, ge=0, le=1)
     images: int = Field(default=16, ge=1)
@@ -101,7 +105,8 @@ _FAST: dict[str, Any] = {
     "width": 32,
     "components": 96,
     "error": True,
-    "members": 3,
+    "context": 0.4,
+    "members": 2,
     "prototypes": 0.5,
     "images": 40,
     "blending": ("feather", "paste"),

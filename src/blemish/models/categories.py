@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from blemish.backbones.layout import FeatureLayout
 from blemish.config import TeachConfig
@@ -13,17 +14,20 @@ from blemish.models.prototypes import Prototypes
 from blemish.models.uniadc import Discriminator
 
 _SPREAD = 8.0  # standard deviation of a level's cells, all its components together
+_CONTEXT_SCALE = 2.0  # means over a window vary less than cells
 
 
 class CategoryHead(nn.Module):
     """Categories of all products, one embedding each; categories of the same name share theirs.
 
     Each level of the backbone is one tap, reduced to its principal components. The reconstruction error goes through
-    the same projections and joins the features in the tap.
+    the same projections and joins the features in the tap. A convolutional backbone sees little of an image at once:
+    what differs from the image as a whole, such as its light, shows in features relative to the image's mean, and in
+    one more tap, the deepest level averaged over a window.
 
     Args:
         layout: of OneNIP's tokens; its cells are what the discriminator sees.
-        config: width, components, members, prototypes.
+        config: width, components, context, members, prototypes.
         embeddings: K×T, of the categories.
         products: number of the model's products.
     """
@@ -32,18 +36,20 @@ class CategoryHead(nn.Module):
         super().__init__()
         self.layout = layout
         self._error = config.error
+        self._window = 2 * round(config.context * layout.side / 2) + 1 if config.context else 0
         self.register_buffer("embeddings", embeddings.float())
         self._reduced = [min(channels, config.components or channels) for channels in layout.channels]
         for level, (channels, reduced) in enumerate(zip(layout.channels, self._reduced, strict=True)):
             self.register_buffer(f"mean{level}", torch.zeros(channels))
             self.register_buffer(f"projection{level}", torch.eye(channels, reduced))
-        taps = [reduced * (1 + config.error) for reduced in self._reduced]
+        levels = [reduced * (1 + config.error) for reduced in self._reduced]
+        taps = [*levels, *levels[-1:]] if self._window else levels
         self.members = nn.ModuleList(Discriminator(taps, embeddings.shape[1]) for _ in range(config.members))
         for member in self.members:
             assert isinstance(member, Discriminator)
             nn.init.constant_(member.epsilon, config.temperature)
         self._prototype_share = config.prototypes
-        self.prototypes = Prototypes(products, len(embeddings), sum(taps)) if config.prototypes else None
+        self.prototypes = Prototypes(products, len(embeddings), sum(levels)) if config.prototypes else None
 
     @property
     def channels(self) -> int:
@@ -88,9 +94,14 @@ class CategoryHead(nn.Module):
         return torch.cat(parts, dim=1)
 
     def taps(self, inputs: Tensor) -> list[Tensor]:
-        """`inputs` level by level, shallow to deep, laid out once as all members' necks read them."""
-        levels = torch.split(inputs, [reduced * (1 + self._error) for reduced in self._reduced], dim=1)
-        return [level.contiguous(memory_format=torch.channels_last) for level in levels]
+        """What the discriminators see, shallow to deep, laid out once as all members' necks read it."""
+        levels = list(torch.split(inputs, [reduced * (1 + self._error) for reduced in self._reduced], dim=1))
+        if self._window:
+            levels = [self._relative(level, reduced) for level, reduced in zip(levels, self._reduced, strict=True)]
+        taps = [level.contiguous(memory_format=torch.channels_last) for level in levels]
+        if self._window:
+            taps.append(_CONTEXT_SCALE * window_means(taps[-1], self._window))
+        return taps
 
     def forward(self, inputs: Tensor, products: Tensor) -> Tensor:
         """Mean logits of the members, with names from the prototypes as well, at the cells' resolution.
@@ -108,8 +119,26 @@ class CategoryHead(nn.Module):
             return logits
         return self.prototypes.name(inputs, products, logits, self._prototype_share)
 
+    @staticmethod
+    def _relative(level: Tensor, features: int) -> Tensor:
+        """A level, of which the first channels are features, with these as they differ from the image's mean."""
+        shift = level[:, :features].mean(dim=(2, 3), keepdim=True)
+        return torch.cat([level[:, :features] - shift, level[:, features:]], dim=1)
+
     def _split(self, tokens: Tensor) -> list[Tensor]:
         return list(torch.split(self.layout.unfold(tokens), list(self.layout.channels), dim=1))
+
+
+def window_means(cells: Tensor, window: int) -> Tensor:
+    """Means over a square window around each cell, of what of it lies in the image.
+
+    Args:
+        cells: B×C×h×w.
+        window: its side, odd.
+    """
+    half = window // 2
+    rows = F.avg_pool2d(cells, (window, 1), stride=1, padding=(half, 0), count_include_pad=False)
+    return F.avg_pool2d(rows, (1, window), stride=1, padding=(0, half), count_include_pad=False)
 
 
 def _projected(cells: Tensor, projection: Tensor) -> Tensor:

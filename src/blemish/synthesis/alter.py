@@ -9,19 +9,24 @@ from PIL import Image, ImageFilter
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int16]
 
-_GAMMA, _GAIN, _SHADE = 0.25, 0.4, 0.15  # natural logarithms
+SHADING = 0.15
+"""How uneven the light of a normal part may be, a natural logarithm."""
+
+_GAMMA, _GAIN = 0.25, 0.4  # natural logarithms
 _BLUR = 1 / 320  # radius, as a share of the image's side
 _NOISE = 0.02
 _SECTION, _SECTION_SHARE = 0.75, 0.7
 
 
-def alter(image: Pixels, labels: Labels, rng: np.random.Generator) -> tuple[Pixels, Labels]:
+def alter(image: Pixels, labels: Labels, rng: np.random.Generator, *, shading: float = 0) -> tuple[Pixels, Labels]:
     """Mirror, cut a section and change the light.
 
     Args:
         image: uint8 S×S×3.
         labels: int16 S×S, −1 or the number of a category.
         rng: of all draws.
+        shading: largest standard deviation of an uneven light, a natural logarithm. 0 where uneven light may be a
+            defect.
 
     Returns:
         Both altered alike; a section may lose a defect.
@@ -31,7 +36,7 @@ def alter(image: Pixels, labels: Labels, rng: np.random.Generator) -> tuple[Pixe
             image, labels = np.flip(image, axis), np.flip(labels, axis)
     if rng.random() < _SECTION_SHARE:
         image, labels = section(image, labels, rng)
-    return relit(image, rng), np.ascontiguousarray(labels)
+    return relit(image, rng, shading), np.ascontiguousarray(labels)
 
 
 def section(image: Pixels, labels: Labels, rng: np.random.Generator) -> tuple[Pixels, Labels]:
@@ -46,8 +51,8 @@ def section(image: Pixels, labels: Labels, rng: np.random.Generator) -> tuple[Pi
     return np.asarray(whole), kept.astype(np.int16)
 
 
-def relit(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Other gamma, brightness and shading; sometimes a little blurred or noisy. Grey stays grey."""
+def relit(image: Pixels, rng: np.random.Generator, shading: float = 0) -> Pixels:
+    """Other gamma, brightness and shading (see `alter`); sometimes a little blurred or noisy. Grey stays grey."""
     size = image.shape[0]
     if rng.random() < 0.3:
         radius = float(rng.uniform(0, _BLUR)) * size
@@ -56,7 +61,7 @@ def relit(image: Pixels, rng: np.random.Generator) -> Pixels:
     coarse = Image.fromarray(rng.normal(size=(3, 3)).astype(np.float32))
     shade = np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
     shade = (shade - shade.mean()) / max(float(shade.std()), 1e-6)
-    values = values * np.exp(rng.uniform(-_GAIN, _GAIN) + rng.uniform(0, _SHADE) * shade)[..., None]
+    values = values * np.exp(rng.uniform(-_GAIN, _GAIN) + rng.uniform(0, shading) * shade)[..., None]
     if rng.random() < 0.5:
         values = values + rng.normal(size=(size, size, 1)) * rng.uniform(0, _NOISE)
     return np.asarray(np.rint((255 * values).clip(0, 255)), dtype=np.uint8)

@@ -15,7 +15,7 @@ from blemish.data.sample import Sample
 from blemish.data.split import hold_out
 from blemish.errors import DataError
 from blemish.procedural.seeding import generator
-from blemish.synthesis.alter import alter
+from blemish.synthesis.alter import SHADING, alter
 
 FEW = 8
 """A product with fewer normal training images learns from altered copies of them as well."""
@@ -42,7 +42,7 @@ class TrainingImage:
         if not self.copy:
             return pixels
         rng = generator(seed, f"altered copy {self.path.name}", self.copy)
-        return alter(pixels, np.full(pixels.shape[:2], -1, dtype=np.int16), rng)[0]
+        return alter(pixels, np.full(pixels.shape[:2], -1, dtype=np.int16), rng, shading=SHADING)[0]
 
 
 def _of(sample: Sample) -> TrainingImage:

@@ -9,14 +9,14 @@ from blemish.training.calibrate import calibrate
 from blemish.training.loop import TrainProgress
 
 _FLOOR = 1.0
-_FEW_SHARE = 0.7  # with so few normal images that copies must do, OneNIP's map tells less
+_FEW_SHARE = 0.5  # with so few normal images that copies must do, OneNIP's map tells less
 
 
 def fit_detection(inspector: Inspector, share: float, report: Callable[[TrainProgress], None]) -> Inspector:
     """Let the discriminator's detection count in the map of every product that has categories; set thresholds anew.
 
     OneNIP's weights are scaled by 1 − share. Where the held images are altered copies of the training images, which say
-    little of new ones, the share is at least 0.7, and nothing counts as defective below the value at which both maps
+    little of new ones, the share is at least 0.5, and nothing counts as defective below the value at which both maps
     have reached their scale. Products without held images keep their map and their thresholds.
 
     Args:
