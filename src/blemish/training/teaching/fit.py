@@ -16,8 +16,8 @@ def fit_detection(inspector: Inspector, share: float, report: Callable[[TrainPro
     """Let the discriminator's detection count in the map of every product that has categories; set thresholds anew.
 
     OneNIP's weights are scaled by 1 − share. Where the held images are altered copies of the training images, which say
-    little of new ones, the share is at least 0.5, and nothing counts as defective until both maps exceed their scale by a
-    fifth. Products without held images keep their map and their thresholds.
+    little of new ones, the share is at least 0.5, and nothing counts as defective until both maps exceed their scale
+    by a fifth. Products without held images keep their map and their thresholds.
 
     Args:
         inspector: with categories, calibrated without their detection.
