@@ -70,6 +70,14 @@ def test_an_area_is_named_where_the_evidence_is_strong() -> None:
     assert scores["dent"] < 0.01
 
 
+def test_what_is_surely_a_defect_counts_more_than_what_may_be_one() -> None:
+    logits = np.tile(np.array([-5.0, -1.0], np.float32)[:, None, None], (1, 4, 4))
+    logits[:, 0, 0] = 12.0, 6.0
+    scores = Claims(("cut", "dent"), logits).scores(ALL)
+    assert scores["cut"] > 0.99
+    assert scores["dent"] < 0.01
+
+
 def test_detection_is_the_mean_logit() -> None:
     one = claims(3.0, -2.0)
     np.testing.assert_allclose(one.detection, 0.5)

@@ -68,6 +68,17 @@ def test_light_keeps_to_the_range(value: int) -> None:
         assert abs(float(found.mean()) - value) < 128
 
 
+def test_light_is_uneven_only_where_asked() -> None:
+    flat = np.full((64, 64, 3), 100, np.uint8)
+
+    def spread(shading: float, seed: int) -> float:
+        found = relit(flat, generator(seed, "test"), shading).astype(np.float64)
+        return float(found.reshape(4, 16, 4, 16, 3).mean(axis=(1, 3, 4)).std() / found.mean())
+
+    assert max(spread(0, seed) for seed in range(20)) < 0.005
+    assert max(spread(0.3, seed) for seed in range(20)) > 0.05
+
+
 def test_a_section_may_lose_a_defect_and_never_makes_one() -> None:
     image, labels = scene(64)
     labels[labels == 0] = -1
