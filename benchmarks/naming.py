@@ -67,6 +67,7 @@ ENCODERS = {
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "blemish": {},
+    "accurate": {"preset": "accurate"},
     "no synthesis": {"normal_share": 1.0},
     "transplant, paste": {"blending": ("paste",)},
     "transplant, feather": {"blending": ("feather",)},
@@ -76,6 +77,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "own normals only": {"defective_bases": 0.0},
     "without error": {"error": False},
     "without prototypes": {"prototypes": 0},
+    "without context": {"context": 0.0},
     "discriminator's map alone": {"detection_share": 0.99},
     "OneNIP's map alone": {"detection_share": 0.0},
 }
@@ -83,7 +85,7 @@ CLASS_MEAN = "nearest class mean"
 
 
 class CachingBackbone(Backbone):
-    """A backbone that computes the features of every image once, however many runs ask for them."""
+    """A backbone that computes the features of every image once, however many runs ask for them. For a CPU."""
 
     def __init__(self, inner: Backbone, names: set[str]) -> None:
         torch.nn.Module.__init__(self)
@@ -148,8 +150,9 @@ def class_means(inspector: Inspector, taught: Inspector, shots: Shots) -> Iterat
 
     def cells(pixels: NDArray[np.uint8]) -> Tensor:
         with torch.inference_mode():
-            tokens = network.standardised(network.tokens(torch.from_numpy(pixels)))
-            return network.layout.unfold(tokens)[0].flatten(1)
+            images = torch.from_numpy(pixels).to(network.get_buffer("mean").device)
+            tokens = network.standardised(network.tokens(images))
+            return network.layout.unfold(tokens)[0].flatten(1).cpu()
 
     def mean(features: Tensor, mask: NDArray[np.bool_]) -> Tensor:
         small = torch.from_numpy(resize_mask(mask, network.layout.side)).flatten()
@@ -191,7 +194,8 @@ def taught_by(
     if not examples:
         (product,) = inspector.products
         priors = Priors({product: {name: CategoryPrior(name) for name in named_in(shots)}})
-    taught, _ = teach(inspector, examples, TeachConfig.of("fast", seed=seed, **changes), priors=priors)
+    config = TeachConfig.of(**{"preset": "fast", "seed": seed, **changes})
+    taught, _ = teach(inspector, examples, config, priors=priors)
     return taught
 
 
@@ -241,12 +245,14 @@ def runs(arguments: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Callab
                             kept=200,
                         )
                         if loaded is None:
-                            inner = load_backbone(config.backbone, arguments.size, offline=True)
-                            loaded = CachingBackbone(inner, keys_of(dataset, arguments.size))
+                            loaded = load_backbone(config.backbone, arguments.size, offline=True)
+                            if not torch.cuda.is_available():
+                                loaded = CachingBackbone(loaded, keys_of(dataset, arguments.size))
                         if inspector is None:
                             started = time.monotonic()
                             inspector = train(shots.dataset, config, backbone=loaded)
-                            remember_searches(inspector.engine.network)  # type: ignore[attr-defined]
+                            if not torch.cuda.is_available():
+                                remember_searches(inspector.engine.network)  # type: ignore[attr-defined]
                             print(f"  OneNIP: {time.monotonic() - started:.0f} s", flush=True)
                         if variant == CLASS_MEAN:
                             base = base or taught_by(inspector, shots, seed, {"steps": 1, "images": 1})
@@ -290,6 +296,11 @@ def commit() -> str:
     return run.stdout.strip() or "unknown"
 
 
+def machine() -> str:
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} threads"
+    return f"{platform.machine()}, {device}, torch {torch.__version__}"
+
+
 def count(text: str) -> int | None:
     return None if text == "all" else int(text)
 
@@ -327,7 +338,7 @@ def main() -> None:
             "seconds": round(time.monotonic() - started, 1),
             "command": shlex.join(["python", *sys.argv]),
             "commit": code,
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+            "machine": machine(),
         }
         LINES.parent.mkdir(parents=True, exist_ok=True)
         with open(LINES, "a", encoding="utf-8") as file:

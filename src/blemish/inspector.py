@@ -24,7 +24,7 @@ from blemish.inspection import UNKNOWN_PRODUCT, Failure, Inspection
 from blemish.kept.examples import ExamplesFolder, KeptExamples
 from blemish.kept.images import KeptFolder, KeptImages
 from blemish.naming import Claims, distinct, with_names
-from blemish.regions import connected, find_parts
+from blemish.regions import find_parts
 from blemish.scoring import fuse, image_score
 
 if TYPE_CHECKING:
@@ -251,12 +251,11 @@ class Inspector:
     def _mask(
         self, raw: RawMaps, calibration: ProductCalibration, fused: NDArray[np.float32], defective: bool
     ) -> NDArray[np.bool_]:
-        """Pixels above the threshold, and around them what the categories claim."""
+        """Pixels above the threshold, fitted to what the categories claim."""
         mask = calibration.mask(fused, defective)
         if raw.claims is None or not defective or not calibration.fusion.detection:
             return mask
-        claimed = raw.claims.claimed & (fused > 0)  # nothing outside the region of interest
-        return connected(mask | claimed, mask)
+        return raw.claims.fitted(mask, fused > 0)  # nothing outside the region of interest
 
     def _index(self, product: str) -> int:
         if product not in self.products:

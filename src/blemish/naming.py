@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blemish.inspection import UNKNOWN_DEFECT, Inspection, Region
+from blemish.regions import connected
 from blemish.scoring import detection_evidence
 
-_LIKELY = -3.0  # logit
+_LIKELY = -5.0  # logit, halfway to where the detection is no evidence at all
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,19 @@ class Claims:
         """Logit of a defect, S×S: the mean over the categories; there is no category for normal."""
         return np.asarray(self.logits.mean(axis=0), dtype=np.float32)
 
-    @property
-    def claimed(self) -> NDArray[np.bool_]:
-        """Where a defect is likely enough to belong to one beside it that is certain, S×S."""
-        return np.asarray(self.detection > _LIKELY)
+    def fitted(self, mask: NDArray[np.bool_], within: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A mask of defects that takes in what is claimed beside them and leaves out what is not.
+
+        A smoothed anomaly map runs over the edges of small defects and does not fill large ones. A part of the mask
+        of which nothing is claimed stays as it is: it may be a defect of another kind.
+
+        Args:
+            mask: S×S.
+            within: S×S, where anything may be claimed.
+        """
+        claimed = (self.detection > _LIKELY) & within
+        grown = connected(mask | claimed, mask)
+        return np.where(connected(grown, grown & claimed), grown & claimed, grown)
 
     def scores(self, mask: NDArray[np.bool_]) -> dict[str, float]:
         """Share of an area that each category claims, with sum ≤ 1; the rest is claimed by none.

@@ -82,9 +82,19 @@ def test_detection_is_the_mean_logit() -> None:
     one = claims(3.0, -2.0)
     np.testing.assert_allclose(one.detection, 0.5)
     assert one.detection.dtype == np.float32
-    assert one.claimed.all()
-    assert claims(-4.0, -1.0).claimed.all()
-    assert not claims(-7.0, 0.0).claimed.any()
+
+
+def test_a_finding_fits_what_is_claimed_and_another_kind_of_defect_stays_whole() -> None:
+    logits = np.full((1, 3, 9), -9.0, np.float32)
+    logits[0, 1, 1:4] = -4.0, 2.0, -4.0
+    logits[0, :, 8] = 2.0  # outside the region of interest
+    mask = np.zeros((3, 9), np.bool_)
+    mask[:, 2] = mask[0, 5:8] = True
+    within = np.ones((3, 9), np.bool_)
+    within[:, 8] = False
+    expected = np.zeros((3, 9), np.bool_)
+    expected[1, 1:4] = expected[0, 5:8] = True
+    assert (Claims(("cut",), logits).fitted(mask, within) == expected).all()
 
 
 def test_logits_are_upsampled_as_torch_does() -> None:

@@ -25,7 +25,7 @@ from blemish.training.teach import teach, without_categories
 from blemish.training.teaching.step import TeachingStep
 from blemish.training.train import train
 
-from .conftest import TINY, tiny_teaching
+from .conftest import TINY, on_a_cpu, tiny_teaching
 
 Examples = tuple[DefectExample, ...]
 FILES = ("model.safetensors", "prompts.safetensors")
@@ -63,7 +63,7 @@ def test_every_category_has_a_mean_feature_of_its_own(tiny_taught: tuple[Inspect
     """Products are spots and stripes, categories cut and stain."""
     head = head_of(tiny_taught[0])
     assert head["prototypes.own"].tolist() == [[True, True], [True, False]]
-    norms = head["prototypes.directions"].norm(dim=2)
+    norms = head["prototypes.directions"].norm(dim=2).cpu()
     torch.testing.assert_close(norms[0], torch.ones(2))
     assert not torch.equal(head["prototypes.directions"][0, 0], head["prototypes.directions"][0, 1])
     assert not norms[1, 1]
@@ -118,6 +118,7 @@ def test_a_product_without_categories_names_nothing(able: Inspector, tiny_exampl
     assert all(region.category is None for region in found.regions)
 
 
+@on_a_cpu
 def test_the_same_seed_gives_the_same_weights(
     tiny_model: Inspector, tiny_taught: tuple[Inspector, Path], tiny_examples: Examples
 ) -> None:
@@ -128,6 +129,7 @@ def test_the_same_seed_gives_the_same_weights(
     assert not equal(head_of(other), head_of(again))
 
 
+@on_a_cpu
 def test_a_saved_model_learns_as_the_one_in_memory(
     tiny_model: Inspector, tiny_taught: tuple[Inspector, Path], tiny_examples: Examples, tmp_path: Path
 ) -> None:
@@ -209,6 +211,7 @@ def test_the_papers_setting(tiny_model: Inspector, tiny_examples: Examples, tmp_
     assert one.to_dict() == other.to_dict()
 
 
+@on_a_cpu
 def test_a_killed_run_resumes_to_the_same_weights(
     tiny_model: Inspector,
     tiny_taught: tuple[Inspector, Path],

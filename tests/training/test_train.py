@@ -24,6 +24,8 @@ from blemish.training.images import TrainingSet
 from blemish.training.step import Batch, TrainingStep
 from blemish.training.train import TrainProgress, train
 
+from .conftest import on_a_cpu
+
 
 def weights(model: Path) -> dict[str, torch.Tensor]:
     return load_file(model / "model.safetensors")
@@ -33,6 +35,7 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@on_a_cpu
 @pytest.mark.parametrize("tiny_config", ["none", "dynamic"], indirect=True)
 def test_a_seed_repeats_a_run_bit_for_bit(tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
     for name in "ab":
@@ -44,6 +47,7 @@ def test_a_seed_repeats_a_run_bit_for_bit(tmp_path: Path, tiny_dataset: Dataset,
     assert not equal(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
+@on_a_cpu
 @pytest.mark.parametrize(
     ("tiny_config", "pool"), [("none", 2), ("dynamic", 0), ("dynamic", 2)], indirect=["tiny_config"]
 )
@@ -289,6 +293,7 @@ def test_a_model_with_a_reduced_backbone_comes_back(
         np.testing.assert_array_equal(one.anomaly_map, other.anomaly_map)
 
 
+@on_a_cpu
 @pytest.mark.parametrize("tiny_config", ["none", "dynamic"], indirect=True)
 def test_a_result_does_not_depend_on_the_other_images(tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
     inspector = train(tiny_dataset, tiny_config)
@@ -304,6 +309,7 @@ def test_a_result_does_not_depend_on_the_other_images(tiny_dataset: Dataset, tin
         np.testing.assert_allclose(one.anomaly_map, other.anomaly_map, atol=1e-5)
 
 
+@on_a_cpu
 def test_calibration_images_of_one_part_count_once(tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
     inspector = train(tiny_dataset, tiny_config)
     images = [sample.path for sample in tiny_dataset.train_normals("spots")][:6]

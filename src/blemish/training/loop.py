@@ -115,7 +115,7 @@ def optimise(
     source.prepare(first)
     module, optimizer = fabric.setup(step_module, optimizer)
     module.train()
-    recent: dict[str, list[float]] = {}
+    recent: dict[str, list[Tensor]] = {}
     started = saved = time.monotonic()
     for step in range(first, steps):
         for group in optimizer.param_groups:
@@ -123,21 +123,23 @@ def optimise(
         batch, rng = source.batch(step)
         torch.manual_seed(int(generator(config.seed, "dropout", step).integers(_MAX_TORCH_SEED)))
         losses: dict[str, Tensor] = module(batch, rng)
-        value = float(losses["total"].detach())
-        if not math.isfinite(value):
-            raise _not_finite("loss", value, step)
         fabric.backward(losses["total"])
         norm = fabric.clip_gradients(module, optimizer, max_norm=config.clip, error_if_nonfinite=False)
-        if norm is None or not math.isfinite(float(norm)):
-            raise _not_finite("gradient", norm, step)
+        assert norm is not None
+        # both numbers at once: a GPU is waited for once a step
+        for what, value in zip(
+            ("loss", "gradient"), torch.stack([losses["total"].detach(), norm]).tolist(), strict=True
+        ):
+            if not math.isfinite(value):
+                raise _not_finite(what, value, step)
         optimizer.step()
         optimizer.zero_grad()
 
         for name, loss in losses.items():
-            recent.setdefault(name, []).append(float(loss.detach()))
+            recent.setdefault(name, []).append(loss.detach())
         done = step + 1
         if done % LOG_EVERY == 0 or done == steps:
-            means = {name: sum(values) / len(values) for name, values in recent.items()}
+            means = {name: float(torch.stack(values).mean()) for name, values in recent.items()}
             recent.clear()
             if run is not None and fabric.is_global_zero:
                 run.log(done, means)
@@ -149,7 +151,7 @@ def optimise(
             saved = time.monotonic()
 
 
-def _not_finite(what: str, value: Any, step: int) -> TrainingError:
+def _not_finite(what: str, value: float, step: int) -> TrainingError:
     return TrainingError(
         f"The {what} is {value} at step {step}.",
         "The last checkpoint is intact. Lower the learning rate, or train with --precision 32-true.",

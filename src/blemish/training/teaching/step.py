@@ -71,8 +71,8 @@ def category_losses(logits: Tensor, defect: Tensor, category: Tensor, own: Tenso
         weights = own.to(logits.dtype) / own.sum(dim=1, keepdim=True)
         detection = (logits * weights[:, :, None, None]).sum(dim=1, keepdim=True)
         logits = logits.masked_fill(~own[:, :, None, None], -torch.inf)
-    known = bool((category >= 0).any())
-    entropy = F.cross_entropy(logits, category, ignore_index=-1) if known else detection.sum() * 0
+    known = (category >= 0).sum().clamp(min=1)
+    entropy = F.cross_entropy(logits, category, ignore_index=-1, reduction="sum") / known
     return {
         "focal": focal(detection, defect).mean(),
         "dice": dice(detection.sigmoid(), defect, "plain").mean(),
