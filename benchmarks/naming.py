@@ -1,7 +1,7 @@
 """Naming defects from one or two examples: UniADC's categories on real images, beside the paper's figures.
 
     python benchmarks/naming.py --product magnetic_tile --normals 2 all --defects 1 2 --seeds 0 1 2
-    python benchmarks/naming.py --normals all --defects 2 --variants "without prototypes" painter --leave-out
+    python benchmarks/naming.py --normals all --defects 2 --variants transplant painter --leave-out
     python benchmarks/naming.py --page
 
 Appends one JSON line per (product, split, K_n, K_a, seed, variant) to docs/results/naming.jsonl and skips what is
@@ -65,21 +65,24 @@ ENCODERS = {
     "resnet18": ("timm:resnet18", "resnet18_imagenet_to_layer3_fp16", (4, 8, 16)),
     "embedded": ("embedded", None, (4, 8, 16)),
 }
+# As many transplants as the default has beside its painted defects. What each part contributes was measured on these.
+_TRANSPLANT: dict[str, Any] = {"painted": 0.0, "images": 40}
 VARIANTS: dict[str, dict[str, Any]] = {
     "blemish": {},
     "accurate": {"preset": "accurate"},
-    "no synthesis": {"normal_share": 1.0},
-    "transplant, paste": {"blending": ("paste",)},
-    "transplant, feather": {"blending": ("feather",)},
-    "transplant, poisson": {"blending": ("poisson",)},
-    "painter": {"painted": 1.0},
-    "transplant and painter": {"painted": 0.33},
-    "own normals only": {"defective_bases": 0.0},
-    "without error": {"error": False},
-    "without prototypes": {"prototypes": 0},
-    "without context": {"context": 0.0},
-    "discriminator's map alone": {"detection_share": 0.99},
-    "OneNIP's map alone": {"detection_share": 0.0},
+    "accurate, transplant": {"preset": "accurate", "painted": 0.0, "images": 80},
+    "no synthesis": {**_TRANSPLANT, "normal_share": 1.0},
+    "painter": {"painted": 1.0, "images": 40},
+    "transplant": _TRANSPLANT,
+    "transplant, paste": {**_TRANSPLANT, "blending": ("paste",)},
+    "transplant, feather": {**_TRANSPLANT, "blending": ("feather",)},
+    "transplant, poisson": {**_TRANSPLANT, "blending": ("poisson",)},
+    "transplant, own normals only": {**_TRANSPLANT, "defective_bases": 0.0},
+    "transplant, without error": {**_TRANSPLANT, "error": False},
+    "transplant, without prototypes": {**_TRANSPLANT, "prototypes": 0},
+    "transplant, without context": {**_TRANSPLANT, "context": 0.0},
+    "transplant, discriminator's map alone": {**_TRANSPLANT, "detection_share": 0.99},
+    "transplant, OneNIP's map alone": {**_TRANSPLANT, "detection_share": 0.0},
 }
 CLASS_MEAN = "nearest class mean"
 

@@ -103,7 +103,9 @@ def test_defects_of_the_image_that_it_starts_from_stay_labelled() -> None:
 
 
 def test_transplants_are_of_their_own_category() -> None:
-    made = composer(normal_share=0, defective_bases=0, alter=False, blending=("paste",), names=CATEGORIES[:2])
+    made = composer(
+        normal_share=0, defective_bases=0, alter=False, blending=("paste",), painted=0, names=CATEGORIES[:2]
+    )
     for number in range(made.real, len(made)):
         one = made[number]
         for category, beyond in ((0, 180), (1, 50)):
@@ -112,24 +114,47 @@ def test_transplants_are_of_their_own_category() -> None:
                 assert np.median(pixels) > beyond if category == 0 else np.median(pixels) < beyond
 
 
-def test_what_has_no_example_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:
-    painted: list[str] = []
+@pytest.fixture
+def painted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The appearances of all that is painted."""
+    found: list[str] = []
     paint = compose.paint
 
     def noted(image: Any, mask: Any, appearance: str, *rest: Any, **options: Any) -> Any:
-        painted.append(appearance)
+        found.append(appearance)
         return paint(image, mask, appearance, *rest, **options)
 
     monkeypatch.setattr(compose, "paint", noted)
-    made = composer(shown=0, normal_share=0)
+    return found
+
+
+def test_what_has_no_example_is_painted(painted: list[str]) -> None:
+    made = composer(shown=0, normal_share=0, painted=0)
     for number in range(made.real, len(made)):
         made[number]
     assert len(painted) >= 18
-    painted.clear()
-    made = composer(names=("cut", "dent"), normal_share=0)
+
+
+@pytest.mark.parametrize(
+    ("prior", "share", "appearances"),
+    [
+        (CategoryPrior("cut"), 0.5, {"dark-stroke"}),
+        (CategoryPrior("cut"), 0, set()),
+        (CategoryPrior("type 7"), 0.5, set()),
+        (CategoryPrior("type 7", prompts=("a nut with a scratch",)), 0.5, {"bright-stroke"}),
+        (CategoryPrior("type 7", appearance="stain"), 0.5, {"stain"}),
+        (CategoryPrior("cut", position_bound=True), 0.5, set()),
+    ],
+)
+def test_what_has_examples_is_painted_too_where_it_is_known_how(
+    painted: list[str], prior: CategoryPrior, share: float, appearances: set[str]
+) -> None:
+    config = TeachConfig.of("fast", images=20, normal_share=0, painted=share)
+    made = Composer("nut", [prior], normals(), examples(), config)
     for number in range(made.real, len(made)):
         made[number]
-    assert painted == []
+    assert set(painted) == appearances
+    assert len(painted) < 20
 
 
 def test_a_defect_that_cannot_be_made_is_named_and_left_out(

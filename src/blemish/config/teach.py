@@ -30,7 +30,8 @@ class TeachConfig(Config):
         prototypes: share of the categories' mean features in a finding's name, beside the discriminators'; 0: none (the
             paper).
         images: synthetic images per category and product.
-        painted: share of them that are painted from the description of a category that has examples too.
+        painted: share of the synthetic defects that are painted where there are examples too, if name or description
+            say how and the category is not bound to its position.
         blending: of transplants, one or several that are drawn from.
         own_place: share of transplants that stay at the place of their example, besides position-bound categories.
         defective_bases: share of the synthetic images that start from a defective image, whose own defects stay.
@@ -108,7 +109,8 @@ _FAST: dict[str, Any] = {
     "context": 0.4,
     "members": 2,
     "prototypes": 0.5,
-    "images": 40,
+    "images": 60,
+    "painted": 0.33,
     "blending": ("feather", "paste"),
     "own_place": 0.25,
     "defective_bases": 0.5,
@@ -123,5 +125,5 @@ _FAST: dict[str, Any] = {
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "fast": _FAST,
-    "accurate": {**_FAST, "width": 64, "members": 5, "images": 80, "steps": 500},
+    "accurate": {**_FAST, "width": 64, "members": 5, "images": 120, "steps": 500},
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from blemish.data.priors.names import resolve_shapes
-from blemish.data.priors.words import default_shapes, infer_appearance
+from blemish.data.priors.words import DEFAULT, default_shapes, infer_appearance, likeness
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,12 @@ class CategoryPrior:
     def painted_as(self) -> str:
         """The appearance to paint: the one given, else the one that goes with the words."""
         return self.appearance or infer_appearance(self.words)
+
+    @property
+    def paintable(self) -> bool:
+        """Whether it is known what to paint, and the place does not matter; examples then need not do alone."""
+        known = self.appearance is not None or likeness(self.words) is not DEFAULT
+        return known and not self.position_bound
 
     def prompts_for(self, product: str) -> tuple[str, ...]:
         """The descriptions, or where there are none one made of the names: "a hazelnut with a hole defect"."""

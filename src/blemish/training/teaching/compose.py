@@ -117,12 +117,11 @@ class Composer:
         return self._normal(int(rng.integers(len(self._normals.train))))
 
     def _defect(self, image: Pixels, category: int, rng: np.random.Generator) -> tuple[Pixels, NDArray[np.bool_]]:
-        """Put a defect of a category into an image: a transplant where there are examples, else painted."""
-        donors, prior = self._donors[category], self._categories[category]
+        """Put a defect of a category into an image: mostly a transplant where there are examples, else painted."""
+        donors, prior, config = self._donors[category], self._categories[category], self._config
         foreground = self._foreground(image)
-        if donors and rng.random() >= self._config.painted:
+        if donors and (not prior.paintable or rng.random() >= config.painted):
             donor = donors[int(rng.integers(len(donors)))]
-            config = self._config
             result, mask, _ = transplant(
                 image, donor, foreground, rng, blendings=config.blending, own_place=config.own_place
             )
