@@ -72,7 +72,8 @@ def teach(
     """Teach a model the names of defects, from one or two examples of each, or from descriptions.
 
     What the model learned before stays: its OneNIP half is not touched, and earlier categories are kept. Examples
-    without a mask get one from the anomaly map. Descriptions without examples are painted procedurally.
+    without a mask get one from the anomaly map. Descriptions without examples are painted procedurally, and so are some
+    defects of categories with examples, where the name or description says how.
 
     Examples:
 
