@@ -61,9 +61,9 @@ METRICS = ("accuracy", "miou", "i_auroc", "p_auroc", "aupro_30", "balanced_accur
 RATE = 0.3
 ENCODERS = {
     "densenet169": ("timm:densenet169", "densenet169_imagenet_fp16", (8, 16)),
-    "resnet50": ("timm:resnet50", "resnet50_imagenet_to_layer3_fp16", (4, 8, 16)),
-    "resnet18": ("timm:resnet18", "resnet18_imagenet_to_layer3_fp16", (4, 8, 16)),
-    "embedded": ("embedded", None, (4, 8, 16)),
+    "resnet50": ("timm:resnet50", "resnet50_imagenet_to_layer3_fp16", (8, 16)),
+    "resnet18": ("timm:resnet18", "resnet18_imagenet_to_layer3_fp16", (8, 16)),
+    "embedded": ("embedded", None, (8, 16)),
 }
 # As many transplants as the default has beside its painted defects. What each part contributes was measured on these.
 _TRANSPLANT: dict[str, Any] = {"painted": 0.0, "images": 40}
