@@ -293,10 +293,14 @@ def lines() -> Iterator[dict[str, Any]]:
 
 
 def commit() -> str:
-    """The commit that runs, with `-dirty` where the code differs from it."""
-    command = ["git", "describe", "--always", "--exclude", "*", "--dirty"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return run.stdout.strip() or "unknown"
+    """The commit that runs, with `-dirty` where the code differs from it; the results may."""
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    found = git("rev-parse", "--short", "HEAD").stdout.strip()
+    changed = git("diff", "--quiet", "HEAD", "--", "src", "benchmarks").returncode
+    return f"{found}-dirty" if found and changed else found or "unknown"
 
 
 def machine() -> str:
