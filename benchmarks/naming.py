@@ -73,6 +73,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "accurate, transplant": {"preset": "accurate", "painted": 0.0, "images": 80},
     "no synthesis": {**_TRANSPLANT, "normal_share": 1.0},
     "painter": {"painted": 1.0, "images": 40},
+    "transplant and painter": {"images": 40},
     "transplant": _TRANSPLANT,
     "transplant, paste": {**_TRANSPLANT, "blending": ("paste",)},
     "transplant, feather": {**_TRANSPLANT, "blending": ("feather",)},
@@ -85,6 +86,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "transplant, OneNIP's map alone": {**_TRANSPLANT, "detection_share": 0.0},
 }
 CLASS_MEAN = "nearest class mean"
+ON_GPU = torch.cuda.is_available()  # computing again is cheaper there than remembering
 
 
 class CachingBackbone(Backbone):
@@ -249,12 +251,12 @@ def runs(arguments: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Callab
                         )
                         if loaded is None:
                             loaded = load_backbone(config.backbone, arguments.size, offline=True)
-                            if not torch.cuda.is_available():
+                            if not ON_GPU:
                                 loaded = CachingBackbone(loaded, keys_of(dataset, arguments.size))
                         if inspector is None:
                             started = time.monotonic()
                             inspector = train(shots.dataset, config, backbone=loaded)
-                            if not torch.cuda.is_available():
+                            if not ON_GPU:
                                 remember_searches(inspector.engine.network)  # type: ignore[attr-defined]
                             print(f"  OneNIP: {time.monotonic() - started:.0f} s", flush=True)
                         if variant == CLASS_MEAN:
@@ -304,7 +306,7 @@ def commit() -> str:
 
 
 def machine() -> str:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} threads"
+    device = torch.cuda.get_device_name() if ON_GPU else f"{torch.get_num_threads()} threads"
     return f"{platform.machine()}, {device}, torch {torch.__version__}"
 
 

@@ -51,7 +51,8 @@ class Claims:
         """
         claimed = (self.detection > _LIKELY) & within
         grown = connected(mask | claimed, mask)
-        return np.where(connected(grown, grown & claimed), grown & claimed, grown)
+        cut = grown & claimed
+        return np.where(connected(grown, cut), cut, grown)
 
     def scores(self, mask: NDArray[np.bool_]) -> dict[str, float]:
         """Share of an area that each category claims, with sum ≤ 1; the rest is claimed by none.

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from blemish.cli import demo as demo_module
-from blemish.config import TrainConfig
+from blemish.config import TeachConfig, TrainConfig
 from blemish.evaluation.scorecard import Scorecard
 from blemish.inspector import Inspector
 from blemish.procedural import demo as procedural
@@ -71,7 +71,7 @@ def test_the_whole_way(
     assert (asked["config"].preset, asked["config"].seed, asked["config"].backbone.name) == ("fast", 5, "embedded")
     assert asked["offline"] is True
     (taught,) = teachings
-    assert (taught["config"].preset, taught["config"].seed) == ("fast", 3)  # the seed of the fake model
+    assert taught["config"] == TeachConfig.of("fast", seed=3)  # the seed of the fake model
     assert (taught["output"], taught["overwrite"]) == (out / "demo.blemish", True)
     names = {product.name: set(product.defects) for product in PRODUCTS}
     assert {name: {c for e in taught["examples"] if e.product == name for c in e.categories} for name in names} == names
