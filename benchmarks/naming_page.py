@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -66,10 +67,19 @@ def _sections(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
             yield from _table([row for row in here if row not in left_out], _paper(product) if split == "image" else [])
             if left_out:
                 yield from _unknown(left_out)
-        runs = sorted({(row["commit"], row["machine"], row["command"]) for row in own})
-        yield "Runs:\n"
-        yield from (f"- `{command}`, commit {commit}, {machine}" for commit, machine, command in runs)
+        yield "Runs, each with the code of its commit:\n"
+        yield from _runs(own)
         yield ""
+
+
+def _runs(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The commands; those that differ in their seeds only as one."""
+    found: dict[tuple[str, str, str], set[int]] = defaultdict(set)
+    for row in rows:
+        command = re.sub(r" --seeds( \d+)+", "", row["command"])
+        found[row["commit"], row["machine"], command].add(row["seed"])
+    for (commit, machine, command), seeds in sorted(found.items()):
+        yield f"- `{command} --seeds {' '.join(map(str, sorted(seeds)))}`, commit {commit}, {machine}"
 
 
 def _table(rows: Sequence[dict[str, Any]], paper: Sequence[tuple[Any, int, str, dict[str, str]]]) -> Iterator[str]:

@@ -52,6 +52,15 @@ def test_seeds_are_averaged_and_stand_beside_the_paper(naming_page: ModuleType, 
     assert "K_n=4" not in text
 
 
+def test_commands_that_differ_in_their_seeds_stand_once(naming_page: ModuleType, tmp_path: Path) -> None:
+    command = "python benchmarks/naming.py --seeds {} --size 320"
+    lines = [line(seed=seed, command=command.format(asked)) for seed, asked in ((2, "2"), (0, "0 1"), (1, "0 1"))]
+    text = page(naming_page, tmp_path, [*lines, line(seed=3, commit="def")])
+    assert "- `python benchmarks/naming.py --size 320 --seeds 0 1 2`, commit abc, here" in text
+    assert "- `python benchmarks/naming.py --seeds 3`, commit def, here" in text
+    assert text.count("- `python") == 2
+
+
 def test_splits_stand_side_by_side_and_all_images_come_last(naming_page: ModuleType, tmp_path: Path) -> None:
     lines = [line(normals="all"), line(), line(split="group", aupro_30=None)]
     text = page(naming_page, tmp_path, lines)
