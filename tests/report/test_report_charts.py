@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -33,6 +33,7 @@ def threshold_at(svg: str) -> float:
 
 
 @given(scores, scores, st.none() | st.floats(-1e6, 1e6))
+@example(np.array([5e-324]), np.array([1.0]), None)
 def test_any_scores_can_be_drawn(
     normal: NDArray[np.float64], defective: NDArray[np.float64], threshold: float | None
 ) -> None:

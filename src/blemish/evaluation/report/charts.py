@@ -197,7 +197,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
     """Round numbers whose logarithms lie inside [low, high]: 1, 2, 5 of each power of ten, or powers only."""
     decades = range(math.floor(low / math.log(10)), math.ceil(high / math.log(10)) + 1)
     ticks = [m * 10.0**k for k in decades for m in ((1, 2, 5) if len(decades) < 5 else (1,))]
-    return [tick for tick in ticks if low <= math.log(tick) <= high]
+    return [tick for tick in ticks if tick and low <= math.log(tick) <= high]  # 10 ** −324 is 0
 
 
 def _range(scores: NDArray[np.float64]) -> str:
