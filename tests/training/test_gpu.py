@@ -1,4 +1,4 @@
-"""What is trained on a GPU, read again on a CPU."""
+"""What a GPU does differently: fused steps, pseudo-anomalies made there, and models that a CPU reads again."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from blemish.config import TrainConfig
 from blemish.data.dataset import Dataset
 from blemish.inspection import Inspection
 from blemish.inspector import Inspector
+from blemish.models.onenip import OneNIP
+from blemish.procedural.seeding import generator
+from blemish.synthesis.on_device import PseudoAnomaliesOnDevice
+from blemish.synthesis.pseudo import PseudoAnomalies
+from blemish.training.noise import NoiseTable
+from blemish.training.step import Batch, TrainingStep
+from blemish.training.train import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -27,3 +35,59 @@ def test_a_cpu_finds_what_the_gpu_finds(tiny_taught: tuple[Inspector, Path], tin
         # convolutions on a GPU may round to TF32
         np.testing.assert_allclose(one.anomaly_map, other.anomaly_map, atol=0.02)
         assert one.product == other.product
+
+
+def test_a_fused_step_is_the_plain_one() -> None:
+    device = torch.device("cuda")
+    config = TrainConfig.of("paper", jitter=0, model={"size": 128, "width": 64, "dropout": 0.0})
+    torch.manual_seed(0)
+    model = OneNIP(24, (8, 8), width=64, heads=2, dropout=0.0, neighbour_window=3).to(device)
+    clean, anomalous, prompts = torch.randn(3, 4, 24, 8, 8, device=device)
+    mask = (torch.rand(4, 1, 128, 128, device=device) > 0.9).float()
+    batch = Batch(clean, anomalous, (prompts,), mask)
+    found = []
+    for fused in (False, True):
+        step = TrainingStep(model, config, NoiseTable(0, device))
+        if fused:
+            step.fuse()
+        losses = step(batch, generator(0, "batch"))
+        losses["total"].backward()
+        gradient = model.output_proj.weight.grad
+        assert gradient is not None
+        found.append((losses["total"].item(), gradient.clone()))
+        model.zero_grad()
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-4)
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-2, atol=1e-5)
+
+
+def test_pseudo_anomalies_are_the_same_on_either_device() -> None:
+    maker = PseudoAnomalies(64, 3)
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (32, 64, 64, 3), dtype=np.uint8))
+    found = []
+    for name in ("cpu", "cuda"):
+        there = PseudoAnomaliesOnDevice.of(maker, torch.device(name))
+        assert there is not None
+        anomalous, masks = there.make(images.to(name), range(32))
+        found.append((anomalous.cpu(), masks.cpu()))
+    assert (found[0][1] != found[1][1]).float().mean() < 1e-3  # a pixel at the very border may round otherwise
+    both = (found[0][1] & found[1][1]).unsqueeze(3)
+    difference = (found[0][0].int() - found[1][0].int()).abs() * both
+    assert difference.sum() / both.sum() < 0.1
+
+
+@pytest.mark.parametrize("pool", [0, 2])
+def test_onenip_trains_with_pseudo_anomalies_made_there(tiny_dataset: Dataset, pool: int) -> None:
+    config = TrainConfig.of(
+        "paper",
+        backbone={"name": "embedded"},
+        model={"size": 64, "width": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1, "feedforward": 64},
+        batch=4,
+        steps=8,
+        pool=pool,
+        refresh=1,
+        hold_out=0.4,
+        precision="bf16-mixed",
+    )
+    inspector = train(tiny_dataset, config)
+    (found,) = inspector.inspect_many([tiny_dataset.samples[0].path])
+    assert isinstance(found, Inspection)

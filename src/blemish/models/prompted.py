@@ -81,6 +81,11 @@ class PromptedNetwork(nn.Module):
         if not config.prompt_patches:
             self.register_buffer("encoded", torch.zeros(products, config.grid**2, config.width), persistent=False)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.get_buffer("mean").device
+
     def tokens(self, images: Tensor) -> Tensor:
         """uint8 B×S×S×3 → B×C×h×w tokens as the backbone gives them, not standardised."""
         return self.layout.tokens(self.backbone.levels(images))

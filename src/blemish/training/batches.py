@@ -13,7 +13,7 @@ from blemish.backbones.reduced import ReducedBackbone
 from blemish.config import TrainConfig
 from blemish.models.prompted import PromptedNetwork
 from blemish.procedural.seeding import generator
-from blemish.synthesis.pseudo import PseudoAnomalies
+from blemish.training.anomalies import AnomalyMaker
 from blemish.training.features import AnomalyPool, chunks, clean_features, standardised
 from blemish.training.images import TrainingSet, choose_prompts, draw_weights, random_prompts
 from blemish.training.neighbours import Neighbours
@@ -33,7 +33,7 @@ class BatchSource:
         network: with its backbone; on its device.
         training: the images.
         pixels: uint8 N×S×S×3, those of `training.train`.
-        synthesis: makes the pseudo-anomalies.
+        maker: makes the pseudo-anomalies.
         config: batch size, pool, prompts.
         steps: of the training.
         store: where features live.
@@ -46,7 +46,7 @@ class BatchSource:
         network: PromptedNetwork,
         training: TrainingSet,
         pixels: NDArray[np.uint8],
-        synthesis: PseudoAnomalies,
+        maker: AnomalyMaker,
         config: TrainConfig,
         steps: int,
         store: Store,
@@ -55,7 +55,7 @@ class BatchSource:
         advance: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._network, self._training, self._config = network, training, config
-        self._pixels, self._synthesis = pixels, synthesis
+        self._maker = maker
         self._share = slice(rank, None, world)
         self._advance = advance
         self._clean = clean_features(network, pixels, store, advance)
@@ -66,7 +66,7 @@ class BatchSource:
             if config.stored_prompts == "central"
             else random_prompts(training, config.seed)
         )
-        network.set_prompts(self._tokens(self._clean, self._prompt_rows))
+        network.set_prompts(self._tokens(self._prompt_rows))
         self._weights = draw_weights(training, config.balance)
         self._product = np.array([training.products.index(image.product) for image in training.train])
         self._own = [training.indices(product) for product in training.products]
@@ -77,14 +77,14 @@ class BatchSource:
             self._find_all(self._neighbours, store) if self._neighbours is not None and config.trains else None
         )
         self._pool = (
-            AnomalyPool(network, pixels, synthesis, config.pool, config.refresh, steps, store, self._neighbours)
+            AnomalyPool(network, maker, config.pool, config.refresh, steps, store, self._neighbours)
             if config.pool and config.uses_anomalies
             else None
         )
 
     def sample(self, count: int) -> Tensor:
         """Standardised tokens of evenly spread training images."""
-        return self._tokens(self._clean, np.unique(np.linspace(0, len(self._clean) - 1, count).astype(np.int64)))
+        return self._tokens(np.unique(np.linspace(0, len(self._clean) - 1, count).astype(np.int64)))
 
     def prepare(self, step: int) -> None:
         """Make the pool of pseudo-anomalies as it is before `step`."""
@@ -106,50 +106,50 @@ class BatchSource:
             return self._clean_batch(rows, prompts), rng
         if self._pool is not None:
             self._pool.renew(step)
-            slots = versions * len(self._clean) + rows
-            anomalous = self._tokens(self._pool.features, slots)
+            slots = torch.from_numpy(versions * len(self._clean) + rows).to(self._pool.features.device)
+            anomalous = standardised(self._network, self._pool.features[slots])
             masks = self._pool.masks(slots)
         else:
             slots = None
-            anomalous, masks = self._fresh(rows, keys)
-        mask = torch.from_numpy(masks).to(anomalous.device).unsqueeze(1).float()
+            pixels, masks = self._maker.make(rows, keys)
+            anomalous = self._network.standardised(self._network.tokens(pixels))
+        mask = masks.to(anomalous.device).unsqueeze(1).float()
         if self._neighbours is None or self._found is None:
-            chosen: tuple[Tensor, ...] = (self._tokens(self._clean, prompts),)
+            chosen: tuple[Tensor, ...] = (self._tokens(prompts),)
         else:
             found = self._neighbours.find(anomalous, rows) if slots is None else self._pool_neighbours(slots)
-            chosen = tuple(self._neighbours.compose(part, rows) for part in (self._found[rows], found))
-        return Batch(self._tokens(self._clean, rows), anomalous, chosen, mask), rng
+            chosen = tuple(self._neighbours.compose(part, rows) for part in (self._own_neighbours(rows), found))
+        return Batch(self._tokens(rows), anomalous, chosen, mask), rng
 
     def _clean_batch(self, rows: NDArray[np.int64], prompts: NDArray[np.int64]) -> Batch:
         if self._neighbours is None or self._found is None:
-            prompt = self._tokens(self._clean, prompts)
+            prompt = self._tokens(prompts)
         else:
-            prompt = self._neighbours.compose(self._found[rows], rows)
-        return Batch(self._tokens(self._clean, rows), None, (prompt,), None)
+            prompt = self._neighbours.compose(self._own_neighbours(rows), rows)
+        return Batch(self._tokens(rows), None, (prompt,), None)
 
-    def _fresh(self, rows: NDArray[np.int64], keys: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.uint8]]:
-        pixels, masks = self._synthesis.make(self._pixels[rows], keys.tolist())
-        device = self._network.get_buffer("mean").device
-        tokens = self._network.tokens(torch.from_numpy(pixels).to(device))
-        return self._network.standardised(tokens), masks.astype(np.uint8)
-
-    def _pool_neighbours(self, slots: NDArray[np.int64]) -> NDArray[np.int32]:
+    def _pool_neighbours(self, slots: Tensor) -> Tensor:
         assert self._pool is not None
-        return self._pool.neighbours[slots]
+        return self._pool.neighbours[slots.to(self._pool.neighbours.device)]
 
-    def _find_all(self, neighbours: Neighbours, store: Store) -> NDArray[np.int32]:
-        found: NDArray[np.int32] = store.array((len(self._clean), self._network.layout.side**2), np.int32)
-        for chunk in chunks(len(self._clean)):
+    def _own_neighbours(self, rows: NDArray[np.int64]) -> Tensor:
+        assert self._found is not None
+        return self._found[torch.from_numpy(rows).to(self._found.device)]
+
+    def _find_all(self, neighbours: Neighbours, store: Store) -> Tensor:
+        found = store.tensor((len(self._clean), self._network.layout.side**2), torch.int32)
+        for chunk in chunks(len(self._clean), self._network.device):
             rows = np.arange(chunk.start, chunk.stop)
-            found[chunk] = neighbours.find(self._tokens(self._clean, rows), rows)
+            found[chunk] = neighbours.find(self._tokens(rows), rows)
         return found
 
-    def _tokens(self, features: NDArray[np.float16], rows: NDArray[np.int64]) -> Tensor:
-        return standardised(self._network, features[rows])
+    def _tokens(self, rows: NDArray[np.int64]) -> Tensor:
+        """Standardised tokens of training images."""
+        return standardised(self._network, self._clean[torch.from_numpy(rows).to(self._clean.device)])
 
     def _means(self) -> NDArray[np.float32]:
         parts = np.array_split(np.arange(len(self._clean)), -(-len(self._clean) // _STATISTICS_CHUNK))
-        return np.concatenate([self._tokens(self._clean, rows).mean(dim=(2, 3)).cpu().numpy() for rows in parts])
+        return np.concatenate([self._tokens(rows).mean(dim=(2, 3)).cpu().numpy() for rows in parts])
 
     def _standardise(self) -> None:
         """Mean and standard deviation per backbone channel: the folded cells of one channel share theirs."""
@@ -158,7 +158,7 @@ class BatchSource:
         squares: list[Tensor] = []
         count = len(self._clean) * layout.grid**2
         for start in range(0, len(self._clean), _STATISTICS_CHUNK):
-            tokens = torch.from_numpy(self._clean[start : start + _STATISTICS_CHUNK]).double()
+            tokens = self._clean[start : start + _STATISTICS_CHUNK].double()
             total.append(tokens.sum(dim=(0, 2, 3)))
             squares.append(tokens.square().sum(dim=(0, 2, 3)))
         mean, square = torch.stack(total).sum(0) / count, torch.stack(squares).sum(0) / count

@@ -17,12 +17,14 @@ from blemish.data.decode import IntensityRange
 from blemish.errors import ImageError
 from blemish.inspection import Failure
 from blemish.models.prompted import PromptedNetwork
-from blemish.synthesis.pseudo import PseudoAnomalies
+from blemish.training.anomalies import AnomalyMaker
 from blemish.training.images import TrainingImage
 from blemish.training.neighbours import Neighbours
 from blemish.training.store import Store
 
 CHUNK = 16
+_CHUNK_ON_GPU = 128
+_BITS = 8
 Advance = Callable[[int], None]
 
 
@@ -46,21 +48,21 @@ def load_pixels(
     return pixels[: len(kept)], tuple(kept), failures
 
 
-def chunks(count: int) -> Iterator[slice]:
-    """Fixed chunks of slots."""
-    for start in range(0, count, CHUNK):
-        yield slice(start, min(start + CHUNK, count))
+def chunks(count: int, device: torch.device) -> Iterator[slice]:
+    """Fixed chunks of slots; larger ones on a GPU."""
+    size = _CHUNK_ON_GPU if device.type == "cuda" else CHUNK
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
 
 
-@torch.inference_mode()
-def clean_features(
-    network: PromptedNetwork, pixels: NDArray[np.uint8], store: Store, advance: Advance
-) -> NDArray[np.float16]:
+def clean_features(network: PromptedNetwork, pixels: NDArray[np.uint8], store: Store, advance: Advance) -> Tensor:
     """Tokens of the images as the backbone gives them: float16 N×C×h×w."""
-    grid = network.layout.grid
-    features: NDArray[np.float16] = store.array((len(pixels), network.layout.token_channels, grid, grid), np.float16)
-    for chunk in chunks(len(pixels)):
-        features[chunk] = _tokens(network, np.ascontiguousarray(pixels[chunk]))
+    grid, device = network.layout.grid, network.device
+    features = store.tensor((len(pixels), network.layout.token_channels, grid, grid), torch.float16)
+    for chunk in chunks(len(pixels), device):
+        with torch.inference_mode():
+            images = torch.from_numpy(np.ascontiguousarray(pixels[chunk])).to(device)
+            features[chunk] = network.tokens(images).half()
         advance(chunk.stop - chunk.start)
     return features
 
@@ -73,8 +75,7 @@ class AnomalyPool:
 
     Args:
         network: for its backbone.
-        pixels: uint8 N×S×S×3.
-        synthesis: makes the pseudo-anomalies.
+        maker: makes the pseudo-anomalies.
         versions: per image.
         refresh: how often the whole pool is renewed during the training.
         steps: of the training.
@@ -85,23 +86,21 @@ class AnomalyPool:
     def __init__(
         self,
         network: PromptedNetwork,
-        pixels: NDArray[np.uint8],
-        synthesis: PseudoAnomalies,
+        maker: AnomalyMaker,
         versions: int,
         refresh: float,
         steps: int,
         store: Store,
         neighbours: Neighbours | None = None,
     ) -> None:
-        self._network, self._pixels, self._synthesis = network, pixels, synthesis
-        self._neighbours = neighbours
-        slots = versions * len(pixels)
-        grid, size = network.layout.grid, pixels.shape[1]
-        self.features: NDArray[np.float16] = store.array((slots, network.layout.token_channels, grid, grid), np.float16)
+        self._network, self._maker, self._neighbours = network, maker, neighbours
+        slots = versions * maker.images
+        grid, size = network.layout.grid, maker.size
+        self.features = store.tensor((slots, network.layout.token_channels, grid, grid), torch.float16)
         if neighbours is not None:
-            self.neighbours: NDArray[np.int32] = store.array((slots, network.layout.side**2), np.int32)
-        self._masks: NDArray[np.uint8] = store.array((slots, size, -(-size // 8)), np.uint8)
-        self._chunks = list(chunks(slots))
+            self.neighbours = store.tensor((slots, network.layout.side**2), torch.int32)
+        self._masks = store.tensor((slots, size, size // _BITS), torch.uint8)
+        self._chunks = list(chunks(slots, network.device))
         self._rate = len(self._chunks) * refresh / steps
         self._renewals = 0
 
@@ -119,9 +118,10 @@ class AnomalyPool:
             self._renewals += 1
             self._make(number, self._round(number))
 
-    def masks(self, slots: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """B×S×S, 1 where defective."""
-        return np.unpackbits(self._masks[slots], axis=-1, count=self._pixels.shape[2])
+    def masks(self, slots: Tensor) -> Tensor:
+        """uint8 B×S×S, 1 where defective."""
+        bits = torch.arange(_BITS, dtype=torch.uint8, device=self._masks.device)
+        return (self._masks[slots].unsqueeze(-1) >> bits & 1).flatten(2)
 
     def _round(self, number: int) -> int:
         return -(-(self._renewals - number) // len(self._chunks)) if self._renewals > number else 0
@@ -130,22 +130,16 @@ class AnomalyPool:
     def _make(self, number: int, renewal: int) -> None:
         chunk = self._chunks[number]
         slots = np.arange(chunk.start, chunk.stop)
-        keys = renewal * len(self.features) + slots
-        anomalous, masks = self._synthesis.make(self._pixels[slots % len(self._pixels)], keys.tolist())
-        self.features[chunk] = _tokens(self._network, anomalous)
-        self._masks[chunk] = np.packbits(masks, axis=-1)
+        rows = slots % self._maker.images
+        anomalous, masks = self._maker.make(rows, renewal * len(self.features) + slots)
+        self.features[chunk] = self._network.tokens(anomalous).half()
+        bits = 1 << torch.arange(_BITS, dtype=torch.uint8, device=masks.device)
+        self._masks[chunk] = (masks.view(*masks.shape[:2], -1, _BITS) * bits).sum(dim=-1, dtype=torch.uint8)
         if self._neighbours is not None:
             tokens = standardised(self._network, self.features[chunk])
-            self.neighbours[chunk] = self._neighbours.find(tokens, slots % len(self._pixels))
+            self.neighbours[chunk] = self._neighbours.find(tokens, rows)
 
 
-def standardised(network: PromptedNetwork, features: NDArray[np.float16]) -> Tensor:
+def standardised(network: PromptedNetwork, features: Tensor) -> Tensor:
     """Stored features B×C×h×w as the network takes them, on its device."""
-    device = network.get_buffer("mean").device
-    return network.standardised(torch.from_numpy(features).to(device).float())
-
-
-def _tokens(network: PromptedNetwork, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
-    device = network.get_buffer("mean").device
-    tokens: Tensor = network.tokens(torch.from_numpy(pixels).to(device))
-    return tokens.half().cpu().numpy()
+    return network.standardised(features.to(network.device).float())

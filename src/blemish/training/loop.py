@@ -110,12 +110,17 @@ def optimise(
     parameters = [parameter for parameter in step_module.parameters() if parameter.requires_grad]
     if not parameters:  # a bank of normal patches is all of the model
         return
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        parameters,
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=fabric.device.type == "cuda",
+    )
     first = 0 if run is None else run.restore(step_module, optimizer)
     source.prepare(first)
     module, optimizer = fabric.setup(step_module, optimizer)
     module.train()
-    recent: dict[str, list[Tensor]] = {}
+    recent = _Recent()
     started = saved = time.monotonic()
     for step in range(first, steps):
         for group in optimizer.param_groups:
@@ -126,29 +131,57 @@ def optimise(
         fabric.backward(losses["total"])
         norm = fabric.clip_gradients(module, optimizer, max_norm=config.clip, error_if_nonfinite=False)
         assert norm is not None
-        # both numbers at once: a GPU is waited for once a step
-        for what, value in zip(
-            ("loss", "gradient"), torch.stack([losses["total"].detach(), norm]).tolist(), strict=True
-        ):
-            if not math.isfinite(value):
-                raise _not_finite(what, value, step)
+        recent.add(step, losses, norm)
         optimizer.step()
         optimizer.zero_grad()
 
-        for name, loss in losses.items():
-            recent.setdefault(name, []).append(loss.detach())
         done = step + 1
+        due = time.monotonic() - saved > 60 * config.checkpoint_minutes
         if done % LOG_EVERY == 0 or done == steps:
-            means = {name: float(torch.stack(values).mean()) for name, values in recent.items()}
-            recent.clear()
+            means = recent.means()
             if run is not None and fabric.is_global_zero:
                 run.log(done, means)
             left = (time.monotonic() - started) / (done - first) * (steps - done)
             report(TrainProgress("training", done, steps, left, means))
-        due = time.monotonic() - saved > 60 * config.checkpoint_minutes
         if run is not None and fabric.is_global_zero and (due or done == steps):
+            recent.check()
             run.save(done, step_module, optimizer)
             saved = time.monotonic()
+
+
+class _Recent:
+    """Losses and gradient norms since the last report. A GPU is waited for only when they are read."""
+
+    def __init__(self) -> None:
+        self._first = 0
+        self._losses: dict[str, list[Tensor]] = {}
+        self._norms: list[Tensor] = []
+
+    def add(self, step: int, losses: dict[str, Tensor], norm: Tensor) -> None:
+        """Remember a step; nothing is read yet."""
+        if not self._norms:
+            self._first = step
+        for name, loss in losses.items():
+            self._losses.setdefault(name, []).append(loss.detach())
+        self._norms.append(norm)
+
+    def check(self) -> None:
+        """Raises TrainingError where a loss or a gradient was not finite; names the first such step."""
+        if not self._norms:
+            return
+        both = torch.stack([torch.stack(self._losses["total"]), torch.stack(self._norms)], dim=1).tolist()
+        for number, (loss, norm) in enumerate(both):
+            for what, value in (("loss", loss), ("gradient", norm)):
+                if not math.isfinite(value):
+                    raise _not_finite(what, value, self._first + number)
+
+    def means(self) -> dict[str, float]:
+        """Means of the losses; the next step begins anew. Raises as `check`."""
+        self.check()
+        means = {name: float(torch.stack(values).mean()) for name, values in self._losses.items()}
+        self._losses.clear()
+        self._norms.clear()
+        return means
 
 
 def _not_finite(what: str, value: float, step: int) -> TrainingError:

@@ -32,7 +32,7 @@ class Neighbours:
     patch_group: Tensor
 
     @classmethod
-    def of(cls, network: PromptedNetwork, training: TrainingSet, clean: NDArray[np.float16], seed: int) -> Neighbours:
+    def of(cls, network: PromptedNetwork, training: TrainingSet, clean: Tensor, seed: int) -> Neighbours:
         """Fill and index the bank with patches drawn from the clean features (N×C×h×w, as the backbone gives them)."""
         bank = network.bank
         assert bank is not None
@@ -52,7 +52,7 @@ class Neighbours:
             image, cell = draw_patches(len(rows), side * side, cells.shape[1], rng)
             for number, row in enumerate(rows):
                 own = torch.from_numpy(np.flatnonzero(image == number)).to(device)
-                tokens = network.standardised(torch.from_numpy(clean[row : row + 1]).to(device).float())
+                tokens = network.standardised(clean[row : row + 1].to(device).float())
                 patches = network.layout.unfold(tokens)[0].flatten(1).T
                 bank.fill(index, own, patches[torch.from_numpy(cell[image == number]).to(device)])
                 patch_group[index, own] = int(group[row])
@@ -60,11 +60,11 @@ class Neighbours:
         bank.index()
         return cls(bank, product, group, patch_group)
 
-    def find(self, tokens: Tensor, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+    def find(self, tokens: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """Patches nearest to standardised tokens B×C×h×w that show the training images `rows` (or were made of them).
 
         Returns:
-            B×cells.
+            int32 B×cells.
         """
         found = []
         for token, row in zip(tokens, rows, strict=True):
@@ -72,10 +72,10 @@ class Neighbours:
             own = self.patch_group[product] == int(self.group[row])
             excluded = None if own.all() else own.unsqueeze(0)  # a product of one part has no other patches
             found.append(self.bank.search(token.unsqueeze(0), product, excluded))
-        return torch.cat(found).to(torch.int32).cpu().numpy()
+        return torch.cat(found).to(torch.int32)
 
-    def compose(self, indices: NDArray[np.int32], rows: NDArray[np.int64]) -> Tensor:
+    def compose(self, indices: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """Prompt tokens B×C×h×w of the patches that were found."""
         device = self.patch_group.device
         products = torch.from_numpy(self.product[rows]).to(device)
-        return self.bank.compose(torch.from_numpy(indices.astype(np.int64)).to(device), products)
+        return self.bank.compose(indices.to(device).long(), products)

@@ -48,27 +48,46 @@ class TrainingStep(nn.Module):
         self._config = config
         self._noise = noise
 
+    def fuse(self) -> None:
+        """Let PyTorch compile the step: worth its minute on a GPU, where thousands of steps follow."""
+        self._losses = torch.compile(self._losses)  # type: ignore[method-assign]
+
     def forward(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
         """`total` and its parts: the decoder's `reconstruction` and `restoration`, the refiner's `dice` and `focal`."""
-        config, model = self._config, self.model
         inputs = batch.clean if batch.anomalous is None else torch.cat([batch.clean, batch.anomalous])
-        reconstruction = self._reconstruct(inputs, batch.prompts, rng)
+        prompts = torch.cat(batch.prompts[: len(inputs) // len(batch.clean)])
+        jitters = self.model.transforms and self._config.jitter > 0
+        prompt_noise = self._noise.draw(prompts.shape, rng) if jitters and self.model.prompted else None
+        noise = self._noise.draw(inputs.shape, rng) if jitters else None
+        return self._losses(inputs, prompts, batch.clean, batch.mask, noise, prompt_noise)
+
+    def _losses(
+        self,
+        inputs: Tensor,
+        prompts: Tensor,
+        clean: Tensor,
+        mask: Tensor | None,
+        noise: Tensor | None,
+        prompt_noise: Tensor | None,
+    ) -> dict[str, Tensor]:
+        config, model = self._config, self.model
+        reconstruction = self._reconstruct(inputs, prompts, noise, prompt_noise)
 
         losses: dict[str, Tensor] = {}
         total = inputs.new_zeros(())
         if model.transforms:
-            parts = torch.split(reconstruction, len(batch.clean))
-            losses["reconstruction"] = F.mse_loss(parts[0], batch.clean)
+            parts = torch.split(reconstruction, len(clean))
+            losses["reconstruction"] = F.mse_loss(parts[0], clean)
             if config.restoration:
-                losses["restoration"] = F.mse_loss(parts[1], batch.clean)
+                losses["restoration"] = F.mse_loss(parts[1], clean)
             total = torch.stack(list(losses.values())).sum()
             if config.mean_over_streams:
                 total = total / len(losses)
         if config.refines:
-            assert batch.mask is not None
-            size = (batch.mask.shape[-2], batch.mask.shape[-1])
+            assert mask is not None
+            size = (mask.shape[-2], mask.shape[-1])
             logits = upsample(model.refine(inputs, reconstruction).float(), size)
-            target = torch.cat([torch.zeros_like(batch.mask), batch.mask])
+            target = torch.cat([torch.zeros_like(mask), mask])
             streams = 1 if config.mean_over_streams else 2
             losses["dice"] = streams * dice(logits.sigmoid(), target, config.dice).mean()
             total = total + config.refiner_weight * losses["dice"]
@@ -77,23 +96,22 @@ class TrainingStep(nn.Module):
                 total = total + config.refiner_weight * config.focal * losses["focal"]
         return {"total": total, **{name: value.detach() for name, value in losses.items()}}
 
-    def _reconstruct(self, inputs: Tensor, prompts: tuple[Tensor, ...], rng: np.random.Generator) -> Tensor:
+    def _reconstruct(
+        self, inputs: Tensor, prompts: Tensor, noise: Tensor | None, prompt_noise: Tensor | None
+    ) -> Tensor:
         """One prompt for both streams is encoded once."""
         model = self.model
-        streams = len(inputs) // len(prompts[0])
-        prompt = torch.cat(prompts[:streams])
+        repeats = len(inputs) // len(prompts)
         if not model.transforms:
-            return prompt
-        repeats = len(inputs) // len(prompt)
-        encoded_prompt = model.encode(self._jittered(prompt, rng)) if model.prompted else None
-        encoded = model.encode(self._jittered(inputs, rng))
+            return torch.cat([prompts] * repeats)
+        encoded_prompt = model.encode(self._jittered(prompts, prompt_noise)) if model.prompted else None
+        encoded = model.encode(self._jittered(inputs, noise))
         added = model.decode(encoded, encoded if encoded_prompt is None else torch.cat([encoded_prompt] * repeats))
-        return torch.cat([prompt] * repeats) + added if model.adds_to_prompt else added
+        return torch.cat([prompts] * repeats) + added if model.adds_to_prompt else added
 
-    def _jittered(self, tokens: Tensor, rng: np.random.Generator) -> Tensor:
+    def _jittered(self, tokens: Tensor, noise: Tensor | None) -> Tensor:
         """f + scale · (‖f‖₂ / C) · ε for every token (§3 and release)."""
-        if not self._config.jitter:
+        if noise is None:
             return tokens
-        scale = self._config.jitter / tokens.shape[1] * tokens.norm(dim=1, keepdim=True)
-        noise: Tensor = scale * self._noise.draw(tokens.shape, rng)
-        return tokens + noise
+        scale: Tensor = self._config.jitter / tokens.shape[1] * tokens.norm(dim=1, keepdim=True)
+        return tokens + scale * noise

@@ -1,4 +1,4 @@
-"""Arrays that live in memory while they fit, and in memory-mapped files beyond."""
+"""Arrays that live in memory while they fit, on the GPU where there is one, and in memory-mapped files beyond."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import DTypeLike, NDArray
+from torch import Tensor
 
 from blemish.files import writing
 
@@ -22,10 +24,13 @@ class Store:
 
     Args:
         megabytes: budget of memory.
+        device: where tensors belong; half of a GPU's free memory may be used.
     """
 
-    def __init__(self, megabytes: float) -> None:
+    def __init__(self, megabytes: float, device: torch.device | None = None) -> None:
         self._left = megabytes * 1e6
+        self._device = device if device is not None and device.type == "cuda" else None
+        self._left_there = 0.0 if self._device is None else torch.cuda.mem_get_info(self._device)[0] / 2
         self._folder: Path | None = None
         self._files = 0
 
@@ -46,6 +51,14 @@ class Store:
             else:
                 file.truncate(size)
         return np.memmap(path, dtype=dtype, mode="r+", shape=shape)
+
+    def tensor(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """A tensor of undefined content: on the GPU while it fits there, else as `array`. Raises as `array` does."""
+        size = math.prod(shape) * dtype.itemsize
+        if self._device is not None and size <= self._left_there:
+            self._left_there -= size
+            return torch.empty(shape, dtype=dtype, device=self._device)
+        return torch.from_numpy(self.array(shape, str(dtype).removeprefix("torch.")))
 
     def __enter__(self) -> Store:
         return self

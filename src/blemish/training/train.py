@@ -29,6 +29,7 @@ from blemish.model_folder import CONFIG
 from blemish.models.prompted import PromptedNetwork
 from blemish.synthesis.pseudo import PseudoAnomalies, PseudoAnomalyConfig
 from blemish.synthesis.sources import FolderTextures
+from blemish.training.anomalies import AnomalyMaker
 from blemish.training.batches import BatchSource
 from blemish.training.checkpoint import RunFolder, begin_run, check_run, fingerprint
 from blemish.training.features import CHUNK, load_pixels
@@ -45,6 +46,7 @@ __all__ = ["TrainProgress", "train"]
 
 Report = Callable[[TrainProgress], None]
 _EXAMPLES = 48  # training images that tell the backbone's principal components
+_WORTH_FUSING = 3000  # steps
 _log = logging.getLogger(__name__)
 
 
@@ -97,7 +99,7 @@ def train(
         check_run(run, resume=resume, restart=restart)  # every process does so before the first one may begin
     fabric = launch(config.precision, devices)
     report = progress or silent
-    with Store(free_megabytes() / 2 / fabric.world_size) as store, one_seed(config.seed):
+    with Store(free_megabytes() / 2 / fabric.world_size, fabric.device) as store, one_seed(config.seed):
         inspector = _train(fabric, config, training, run, restart, store, offline, rois or {}, backbone, report)
     if target is not None and fabric.is_global_zero:
         assert run is not None
@@ -139,7 +141,7 @@ def _train(
         network,
         training,
         pixels,
-        synthesis,
+        AnomalyMaker(pixels, synthesis, fabric.device, store),
         config,
         steps,
         store,
@@ -150,6 +152,8 @@ def _train(
     if config.model.principal_start:
         network.model.start_from_principal_components(source.sample(256))
     module = TrainingStep(network.model, config, NoiseTable(config.seed, fabric.device))
+    if fabric.device.type == "cuda" and steps >= _WORTH_FUSING:
+        module.fuse()
     if run is not None and fabric.is_global_zero:
         begin_run(run, restart)
     fabric.barrier()

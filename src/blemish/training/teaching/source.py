@@ -148,7 +148,7 @@ class LessonSource:
         composed = [images[row][0].composer[images[row][1]] for row in rows.tolist()]
         pixels = torch.from_numpy(np.stack([one.image for one in composed]))
         network = self._network
-        tokens = network.standardised(network.tokens(pixels.to(network.get_buffer("mean").device)))
+        tokens = network.standardised(network.tokens(pixels.to(network.device)))
         return _Chunk(rows, subjects, composed, tokens)
 
     @torch.inference_mode()
