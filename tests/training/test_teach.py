@@ -40,6 +40,19 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_categories_are_learned_with_products_in_half_precision(
+    tiny_model: Inspector, tiny_examples: tuple[DefectExample, ...]
+) -> None:
+    learned = []
+    for precision in ("32-true", "bf16-mixed"):
+        taught, _ = teach(tiny_model, tiny_examples, tiny_teaching(precision=precision))
+        learned.append(list(taught.engine.network.categories.members.parameters()))  # type: ignore[attr-defined]
+    assert any(not torch.equal(one, other) for one, other in zip(*learned, strict=True))
+    for one, other in zip(*learned, strict=True):
+        assert other.dtype == torch.float32
+        torch.testing.assert_close(one, other, atol=0.05, rtol=0.05)
+
+
 def test_onenip_is_not_touched(tiny_model: Inspector, tiny_taught: tuple[Inspector, Path], tmp_path: Path) -> None:
     before, after = tiny_model.save(tmp_path / "before"), tiny_taught[1]
     for name in FILES:

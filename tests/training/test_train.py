@@ -82,6 +82,26 @@ def test_a_killed_run_resumes_to_the_same_weights(
     assert not (tmp_path / "model.run").exists()
 
 
+@pytest.mark.parametrize("tiny_config", ["none", "dynamic"], indirect=True)
+def test_products_in_half_precision_change_losses_little(
+    tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig
+) -> None:
+    curves = []
+    for precision in ("32-true", "bf16-mixed"):
+        config = TrainConfig.parse({**tiny_config.model_dump(), "precision": precision})
+        inspector = train(tiny_dataset, config, output=tmp_path / precision)
+        curves.append([json.loads(line) for line in inspector.curve.splitlines()])
+    full, half = curves
+    assert full != half
+    for one, other in zip(full, half, strict=True):
+        assert other == pytest.approx(one, rel=0.1)
+    assert {tensor.dtype for tensor in weights(tmp_path / "bf16-mixed").values()} <= {
+        torch.float32,
+        torch.float16,
+        torch.int64,
+    }
+
+
 def test_a_checkpoint_of_another_configuration_is_not_continued(
     tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

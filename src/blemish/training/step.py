@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -16,21 +14,20 @@ from blemish.training.losses import dice, focal
 from blemish.training.noise import NoiseTable
 
 
-@dataclass(frozen=True)
 class Batch:
-    """Inputs of one step.
+    """Inputs of one step. No dataclass, for Fabric rounds the tensors of one to bf16, the targets of losses too.
 
-    Attributes:
+    Args:
         clean: standardised tokens of normal images, B×C×h×w.
         anomalous: the same of a pseudo-anomalous version of each; None where no loss looks at them.
         prompts: prompt tokens of the clean images, and of the anomalous ones where those differ (composed prompts).
         mask: B×1×S×S, 1 where an anomalous image is defective; None with `anomalous`.
     """
 
-    clean: Tensor
-    anomalous: Tensor | None
-    prompts: tuple[Tensor, ...]
-    mask: Tensor | None
+    def __init__(
+        self, clean: Tensor, anomalous: Tensor | None, prompts: tuple[Tensor, ...], mask: Tensor | None
+    ) -> None:
+        self.clean, self.anomalous, self.prompts, self.mask = clean, anomalous, prompts, mask
 
 
 class TrainingStep(nn.Module):

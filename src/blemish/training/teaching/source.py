@@ -25,19 +25,17 @@ from blemish.training.teaching.compose import NO_ROW, Composed, Composer
 _LEARN = 48  # images that tell the principal components
 
 
-@dataclass(frozen=True)
 class Batch:
-    """Inputs of one step.
+    """Inputs of one step. No dataclass, for Fabric rounds the tensors of one to bf16.
 
-    Attributes:
+    Args:
         inputs: B×D×side×side, see `CategoryHead.inputs`.
         labels: B×S×S, −1 or the number of a category among all of the model's.
         own: bool B×K, the categories of each image's product.
     """
 
-    inputs: Tensor
-    labels: Tensor
-    own: Tensor
+    def __init__(self, inputs: Tensor, labels: Tensor, own: Tensor) -> None:
+        self.inputs, self.labels, self.own = inputs, labels, own
 
 
 @dataclass(frozen=True)

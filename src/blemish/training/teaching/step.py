@@ -35,7 +35,7 @@ class TeachingStep(nn.Module):
         taps, embeddings = self.head.taps(batch.inputs), self.head.get_buffer("embeddings")
         totals, parts = [], []
         for member in self.head.members:
-            logits = member.logits(taps, embeddings)  # type: ignore[operator]
+            logits = member.logits(taps, embeddings).float()  # type: ignore[operator]
             up = F.interpolate(logits, size=defect.shape[-2:], mode="bilinear", align_corners=False)
             losses = category_losses(up, defect, category, batch.own)
             totals.append(
