@@ -2,7 +2,6 @@
 
     python benchmarks/gpu.py
     python benchmarks/gpu.py --only training --steps 600
-    python benchmarks/gpu.py --page
 
 Random weights and random images, for speed does not depend on them: the preset `paper` (EfficientNet-B4, 4 + 4 layers,
 batch 64) in bf16 on 3,629 images of 15 products at 224 px. Clean features are computed once; a pool of pseudo-anomalous

@@ -37,8 +37,8 @@ def test_a_cpu_finds_what_the_gpu_finds(tiny_taught: tuple[Inspector, Path], tin
         assert one.product == other.product
 
 
-# of the compiler's own
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+# the compiler has warnings of its own
+@pytest.mark.filterwarnings("ignore")
 def test_a_fused_step_is_the_plain_one() -> None:
     device = torch.device("cuda")
     config = TrainConfig.of("paper", jitter=0, model={"size": 128, "width": 64, "dropout": 0.0})
