@@ -30,6 +30,9 @@ SMALLEST_DISTANCE = 0.02
 # How far below its peak the defect of an image reaches when no pixel passes the pixel threshold.
 PEAK_SHARE = 0.75
 
+# Two runtimes give one image scores that differ by rounding: scores as near as this share of them count as equal.
+_EQUAL = 1e-5
+
 _REMEDY = "Run: blemish calibrate MODEL ok-images/ with images of normal parts."
 
 
@@ -139,11 +142,11 @@ class ProductCalibration(BaseModel):
     def p_value(self, score: float) -> float:
         """(1 + #{s_i ≥ score}) / (n + 1), in (0, 1]. Raises ModelError without calibration images."""
         self._require_images()
-        return (1 + self.n - bisect_left(self.scores, score)) / (self.n + 1)
+        return (1 + self.n - bisect_left(self.scores, _at_least(score))) / (self.n + 1)
 
     def defective(self, score: float) -> bool:
         """Whether p_value(score) ≤ effective_rate, and score > floor. Raises ModelError without calibration images."""
-        return score > self.threshold
+        return _at_least(score) > self.threshold
 
     def known(self, similarity: float) -> bool:
         """Whether an image with this cosine similarity to the prompt can be of this product.
@@ -281,6 +284,11 @@ class Calibration(BaseModel):
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise ModelError(f"{path} is not a calibration file: {place} {first['msg']}.", _REMEDY) from error
+
+
+def _at_least(score: float) -> float:
+    """The least that a score may be, but for rounding."""
+    return score - _EQUAL * abs(score)
 
 
 def percent(rate: float) -> str:

@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +18,15 @@ from blemish.config import TeachConfig, TrainConfig
 from blemish.data.decode import IntensityRange, bit_depth, image_size, load_square, square
 from blemish.data.masks import resize_mask
 from blemish.engines.engine import Engine, EngineMaps
+from blemish.engines.load import load_engine
 from blemish.errors import ConfigError, ImageError
 from blemish.inspection import UNKNOWN_PRODUCT, Failure, Inspection
 from blemish.kept.examples import ExamplesFolder, KeptExamples
 from blemish.kept.images import KeptFolder, KeptImages
+from blemish.model_folder import Exported
 from blemish.naming import Claims, distinct, with_names
 from blemish.regions import find_parts
 from blemish.scoring import fuse, image_score
-
-if TYPE_CHECKING:
-    from blemish.engines.torch_engine import TorchEngine
 
 Image = str | Path | NDArray[np.uint8]
 _DECODERS = 2
@@ -76,6 +74,7 @@ class Inspector:
         teaching: how they were learned; None while there are none.
         kept: product → normal images that stay with the model.
         examples: product → defective images from which its categories were learned.
+        exported: for which runtime it was exported; None: it is PyTorch's.
     """
 
     engine: Engine
@@ -89,36 +88,32 @@ class Inspector:
     teaching: TeachConfig | None = None
     kept: Mapping[str, KeptImages] = field(default_factory=dict)
     examples: Mapping[str, KeptExamples] = field(default_factory=dict)
+    exported: Exported | None = None
 
     @classmethod
-    def load(
-        cls, model: str | Path, *, engine: str = "torch", device: str = "auto", offline: bool = False
-    ) -> Inspector:
+    def load(cls, model: str | Path, *, engine: str = "auto", device: str = "auto", offline: bool = False) -> Inspector:
         """Load a model folder, or a Hugging Face Hub id when no such folder exists.
 
         Args:
             model: the folder, or `owner/name` on the hub.
-            engine: `torch`.
-            device: `auto`, `cpu` or `cuda`.
+            engine: `auto` (what the folder is for), `torch`, `onnx` or `openvino`, which also runs what was exported
+                for `onnx`.
+            device: `auto`, `cpu` or `cuda`; with `openvino` also its other devices.
             offline: never touch the network.
 
         Raises:
             ModelError: missing, incomplete or damaged.
+            ConfigError: the model is not for that engine, or there is no such device.
+            MissingExtraError: the engine is not installed.
         """
-        if engine != "torch":
-            raise ConfigError(f"There is no engine '{engine}'.", "Choose torch.")
-        from blemish.engines.torch_engine import TorchEngine
-
         folder = model_folder.locate(model, offline=offline)
         header = model_folder.read_header(folder)
-        model_folder.check_embedded(folder, header)
-        train = header.train
-        runtime = TorchEngine.load(folder, train.backbone, train.model, len(header.products), device, header.teach)
+        runtime = load_engine(folder, header, engine, device)
         calibration = Calibration.load(folder / model_folder.CALIBRATION)
         return cls(
             runtime,
             header.products,
-            train,
+            header.train,
             calibration,
             model_folder.read_rois(folder, header),
             model_folder.read_curve(folder),
@@ -127,6 +122,7 @@ class Inspector:
             header.teach,
             KeptFolder(folder, header.products),
             ExamplesFolder(folder, header.products),
+            header.exported,
         )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -135,17 +131,16 @@ class Inspector:
         Raises:
             BlemishError: `path` exists and `overwrite` is false, or cannot be written.
         """
-        engine: TorchEngine = self.engine  # type: ignore[assignment]
         return model_folder.write(
             Path(path),
-            model_folder.Header.of(self.products, self.config, self.categories, self.teaching),
+            model_folder.Header.of(self.products, self.config, self.categories, self.teaching, self.exported),
             self.calibration,
             self.rois,
             self.curve,
             self.seen,
             self.kept,
             self.examples,
-            lambda folder: engine.save(folder, self.config.backbone),
+            lambda folder: self.engine.save(folder, self.config.backbone),
             overwrite=overwrite,
         )
 

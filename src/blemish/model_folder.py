@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,24 @@ CURVE, SEEN = "curve.jsonl", "seen.txt"
 FORMAT = 3
 
 
+ExportFormat = Literal["onnx", "openvino"]
+ExportPrecision = Literal["float32", "half", "int8"]
+
+
+class Exported(BaseModel):
+    """What an exported model runs on.
+
+    Attributes:
+        engine: whose format its graph has.
+        precision: of its numbers, see `blemish.export.export`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: ExportFormat
+    precision: ExportPrecision
+
+
 class Header(BaseModel):
     """Contents of `config.json`.
 
@@ -36,6 +55,7 @@ class Header(BaseModel):
         categories: product → names of its defects, in the order in which they were learned.
         teach: how they were learned; None while there are none.
         embedded: digest of the embedded backbone's weights, which do not travel with the model; None with another one.
+        exported: for which runtime it was exported; None: it is PyTorch's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +66,7 @@ class Header(BaseModel):
     categories: dict[str, tuple[str, ...]] = {}
     teach: TeachConfig | None = None
     embedded: str | None = None
+    exported: Exported | None = None
 
     @classmethod
     def of(
@@ -54,6 +75,7 @@ class Header(BaseModel):
         train: TrainConfig,
         categories: Mapping[str, tuple[str, ...]] | None = None,
         teach: TeachConfig | None = None,
+        exported: Exported | None = None,
     ) -> Header:
         """The header of a model trained with this package; paths of the machine that trained it stay there."""
         backbone = train.backbone.portable()
@@ -63,7 +85,8 @@ class Header(BaseModel):
             train=train.model_copy(update={"backbone": backbone, "pseudo_anomalies": anomalies}),
             categories=dict(categories or {}),
             teach=teach if teach is None else teach.portable(),
-            embedded=_digest() if backbone.name == "embedded" else None,
+            embedded=_digest() if backbone.name == "embedded" and exported is None else None,
+            exported=exported,
         )
 
 
@@ -86,7 +109,18 @@ def locate(model: str | Path, *, offline: bool) -> Path:
         return Path(
             snapshot_download(
                 str(model),
-                allow_patterns=["*.json", "*.jsonl", "*.txt", "*.safetensors", "*.md", "rois/*.png", "*/*.png"],
+                allow_patterns=[
+                    "*.json",
+                    "*.jsonl",
+                    "*.txt",
+                    "*.safetensors",
+                    "*.onnx",
+                    "*.xml",
+                    "*.bin",
+                    "*.md",
+                    "rois/*.png",
+                    "*/*.png",
+                ],
             )
         )
     except Exception as error:  # the hub client raises errors of a dozen libraries
@@ -184,6 +218,13 @@ def _names(header: Header) -> list[str]:
     return ["", f"It names defects (UniADC, embeddings `{header.teach.embeddings}`) of {named}."]
 
 
+def _runtime(header: Header) -> list[str]:
+    if header.exported is None:
+        return []
+    names = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
+    return [f"It runs on {names[header.exported.engine]}, {header.exported.precision}, without PyTorch."]
+
+
 def _card(header: Header, calibration: Calibration) -> str:
     train = header.train
     lines = [
@@ -196,6 +237,7 @@ def _card(header: Header, calibration: Calibration) -> str:
         f"OneNIP, preset `{train.preset}`, decoder `{train.model.decoder}`, backbone `{train.backbone.name}`, "
         f"{train.model.size} px, seed {train.seed}.",
         "It was trained on normal images alone.",
+        *_runtime(header),
         *_names(header),
         "",
         "```python",

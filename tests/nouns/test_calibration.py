@@ -67,6 +67,16 @@ def test_nothing_up_to_the_floor_is_defective() -> None:
     assert raised.p_value(4.0) == product.p_value(4.0)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_rounding_changes_no_verdict(scale: float) -> None:
+    product = calibration([1.0 * scale, 2.0 * scale, 3.0 * scale], 0.3)
+    for score in (1.0, 2.0, 3.0):
+        for rounded in (0.999999, 1.0, 1.000001):
+            assert product.p_value(score * scale * rounded) == product.p_value(score * scale)
+            assert not product.defective(score * scale * rounded)
+    assert product.defective(3.0001 * scale)
+
+
 @given(st.lists(finite, min_size=1, max_size=20), rates, st.lists(finite, min_size=2, max_size=9))
 def test_p_values_never_rise_with_the_score(scores: list[float], rate: float, others: list[float]) -> None:
     product = calibration(scores, rate)
@@ -78,7 +88,7 @@ def test_p_values_never_rise_with_the_score(scores: list[float], rate: float, ot
 @given(st.lists(finite, min_size=1, max_size=40), rates)
 def test_every_rule_can_flag(scores: list[float], rate: float) -> None:
     product = calibration(scores, rate)
-    assert product.defective(max(scores) + 1)
+    assert product.defective(max(scores) + 1e-4 * abs(max(scores)) + 1e-9)
     assert product.effective_rate <= max(rate, product.finest_rate) + 1e-12
 
 

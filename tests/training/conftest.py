@@ -68,7 +68,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_dataset(tiny_folder: Path) -> Dataset:
     return Dataset.from_folder(tiny_folder)
 

@@ -14,6 +14,7 @@ from blemish.cli.check import check
 from blemish.cli.demo import demo
 from blemish.cli.doctor import doctor
 from blemish.cli.evaluate import evaluate
+from blemish.cli.export import export
 from blemish.cli.init_defects import init_defects
 from blemish.cli.inspect import inspect
 from blemish.cli.messages import INTERNAL_ERROR, Verbs, print_internal_error
@@ -45,6 +46,7 @@ app.command(rich_help_panel=_WORK)(teach)
 app.command(rich_help_panel=_WORK)(evaluate)
 app.command(rich_help_panel=_WORK)(inspect)
 app.command(rich_help_panel=_WORK)(calibrate)
+app.command(rich_help_panel=_WORK)(export)
 app.command(rich_help_panel=_HELP)(doctor)
 
 

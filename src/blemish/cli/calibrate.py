@@ -61,7 +61,7 @@ def calibrate(
     target = Path(model) if output is None else output
     if output is None and not target.is_dir():
         raise ConfigError(f"{model} is no folder that could be changed.", "Name a folder to write to with --output.")
-    inspector = load_inspector(model, options.Engine.torch, device, offline)
+    inspector = load_inspector(model, options.Engine.auto, device, offline)
     failures: list[Failure] = []
     if ok_images:
         from blemish.training.calibrate import calibrate as calibrate_model

@@ -57,7 +57,7 @@ def evaluate(
         int | None,
         typer.Option(min=0, help="Seed of that split; by default the model's.", rich_help_panel=options.DATA),
     ] = None,
-    engine: options.RuntimeEngine = options.Engine.torch,
+    engine: options.RuntimeEngine = options.Engine.auto,
     device: options.Device = "auto",
     offline: options.Offline = False,
 ) -> None:

@@ -56,7 +56,7 @@ def inspect(
     batch: Annotated[
         int, typer.Option(min=1, help="Images at a time; changes no result.", rich_help_panel=options.RUNTIME)
     ] = 16,
-    engine: options.RuntimeEngine = options.Engine.torch,
+    engine: options.RuntimeEngine = options.Engine.auto,
     device: options.Device = "auto",
     offline: options.Offline = False,
 ) -> None:

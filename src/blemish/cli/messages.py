@@ -18,6 +18,7 @@ _BROKEN_PIPE = 141
 _EXTRA_OF = {
     **dict.fromkeys(("torch", "timm", "lightning", "lightning_fabric", "safetensors", "scipy"), "train"),
     **dict.fromkeys(("diffusers", "transformers"), "diffusion"),
+    **dict.fromkeys(("onnx", "onnxscript"), "export"),
 }
 
 

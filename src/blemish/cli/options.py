@@ -15,7 +15,10 @@ class SplitRule(str, Enum):
 
 
 class Engine(str, Enum):
+    auto = "auto"
     torch = "torch"
+    onnx = "onnx"
+    openvino = "openvino"
 
 
 class Protocol(str, Enum):

@@ -65,7 +65,7 @@ def teach(
             rich_help_panel="Training",
         ),
     ] = None,
-    engine: options.RuntimeEngine = options.Engine.torch,
+    engine: options.RuntimeEngine = options.Engine.auto,
     devices: options.Devices = "auto",
     offline: options.Offline = False,
 ) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from blemish.config import BackboneConfig
 
 
 @dataclass(frozen=True)
@@ -33,4 +36,8 @@ class Engine(Protocol):
 
     def run(self, images: NDArray[np.uint8], product: int | None = None) -> EngineMaps:
         """Maps for uint8 B×S×S×3 images; `product` fixes the prompt, None chooses it per image."""
+        ...
+
+    def save(self, folder: Path, backbone: BackboneConfig) -> None:
+        """Write the network's files to a model folder."""
         ...

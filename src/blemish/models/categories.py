@@ -143,4 +143,4 @@ def window_means(cells: Tensor, window: int) -> Tensor:
 
 def _projected(cells: Tensor, projection: Tensor) -> Tensor:
     """B×C×h×w and C×D → B×D×h×w."""
-    return (projection.T @ cells.flatten(2)).reshape(len(cells), -1, *cells.shape[-2:])
+    return (projection.T @ cells.flatten(2)).reshape(cells.shape[0], -1, *cells.shape[-2:])

@@ -87,7 +87,7 @@ class PromptBank(nn.Module):
         """Patches B×cells found for images of `products` (B) → composed prompt tokens B×C×h×w."""
         side = self.layout.side
         cells = self.get_buffer("cells")[products.unsqueeze(1), indices].float()
-        return self.layout.fold(cells.transpose(1, 2).reshape(len(products), -1, side, side))
+        return self.layout.fold(cells.transpose(1, 2).reshape(products.shape[0], -1, side, side))
 
 
 def draw_patches(images: int, cells: int, patches: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:

@@ -63,7 +63,7 @@ class LearnedQueryLayer(nn.Module):
     ) -> Tensor:
         start = self.query if self.query is not None else query
         assert start is not None
-        start = start.expand(len(encoded), -1, -1)
+        start = start.expand(encoded.shape[0], -1, -1)
         attended = self.attend_encoded(start + position, encoded + position, encoded, mask)
         x = self.norm1(start + self.dropout(attended))
         x = self.norm2(x + self.dropout(self.attend_previous(x + position, previous + position, previous, mask)))

@@ -148,7 +148,7 @@ class Discriminator(nn.Module):
         else:
             height = width = math.isqrt(tap.shape[1])
         projected: Tensor = neck(tap)
-        return projected.transpose(1, 2).reshape(len(projected), -1, height, width)
+        return projected.transpose(1, 2).reshape(projected.shape[0], -1, height, width)
 
 
 def _flat(checkpoint: Mapping[str, Any]) -> list[tuple[str, Tensor]]:

@@ -81,6 +81,7 @@ def teach(
     target = None if output is None else Path(output)
     if target is not None:
         check_target(target, overwrite=overwrite, marker=CONFIG)
+    _engine(inspector)
     described = _described(inspector, priors)
     lesson = load_lesson(inspector, examples, {name: tuple(own) for name, own in described.items()})
     kept = _kept(inspector, lesson)
@@ -201,7 +202,7 @@ def _none(size: int) -> KeptExamples:
 
 def _engine(inspector: Inspector) -> TorchEngine:
     if not isinstance(inspector.engine, TorchEngine):
-        raise ConfigError("Only the engine torch can learn.", "Load the model with engine torch.")
+        raise ConfigError("An exported model cannot learn.", "Teach the model that it comes from, and export that.")
     return inspector.engine
 
 

@@ -1,0 +1,139 @@
+"""The verb `export`: a trained model for another runtime, in a folder of its own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blemish.engines.engine import Engine
+from blemish.engines.torch_engine import TorchEngine
+from blemish.errors import BlemishError, ConfigError, MissingExtraError
+from blemish.export.graph import write_graph
+from blemish.export.parity import Parity, compare
+from blemish.export.precision import halve_weights, quantise
+from blemish.files import check_target
+from blemish.inspector import Inspector
+from blemish.model_folder import CONFIG, Exported, ExportFormat, ExportPrecision
+from blemish.procedural.scenes import scene
+from blemish.procedural.seeding import generator
+from blemish.synthesis.pseudo import PseudoAnomalies
+
+# Allowed differences of scores and of maps, in units of the product's threshold. A map differs more where two normal
+# patches are equally near and rounding decides between them.
+_ALLOWED: dict[str, tuple[float, float]] = {"float32": (1e-3, 2e-2), "half": (0.25, 1.0), "int8": (0.5, 2.0)}
+_COMPARED = 4  # images of each product, and as many pseudo-anomalous ones
+_CALIBRATING = 64  # images in all
+_SCENES = 8
+
+
+def export(
+    inspector: Inspector,
+    output: str | Path,
+    format: ExportFormat = "onnx",
+    precision: ExportPrecision = "float32",
+    *,
+    images: Sequence[NDArray[np.uint8]] = (),
+    overwrite: bool = False,
+) -> Parity:
+    """Write a model folder that runs without PyTorch, after comparing it with the model itself.
+
+    Args:
+        inspector: with the engine torch.
+        output: the folder.
+        format: `onnx` or `openvino`.
+        precision: `float32`; `half`: weights are stored in half precision, and OpenVINO also computes in it where the
+            device is faster so; `int8`: convolutions in 8-bit integers.
+        images: normal images uint8 S×S×3 at model size, with which the two are compared and integers are scaled; those
+            that stayed with the model unless given.
+        overwrite: whether an existing model may be replaced.
+
+    Raises:
+        BlemishError: the two differ more than the precision explains, and nothing is written; or the folder exists, or
+            cannot be written.
+        ConfigError: the model is an exported one already.
+        MissingExtraError: a package that writes the format is not installed.
+    """
+    if not isinstance(inspector.engine, TorchEngine):
+        raise ConfigError("The model was exported already.", "Name the folder that `train` or `teach` wrote.")
+    check_target(Path(output), overwrite=overwrite, marker=CONFIG)
+    with tempfile.TemporaryDirectory(prefix="blemish-") as temporary:
+        folder = Path(temporary)
+        _write(inspector, folder, format, precision, images)
+        exported = replace(
+            inspector,
+            engine=_engine(folder, format, precision),
+            exported=Exported(engine=format, precision=precision),
+            kept={},
+            examples={},
+        )
+        shown = _shown(inspector, images, _COMPARED)
+        parity = compare(inspector, exported, shown, *_ALLOWED[precision])
+        if not parity.holds:
+            wrong = "; ".join(
+                f"{one.name} {one.largest:.2g}, allowed {one.allowed:.2g}"
+                for one in parity.differences
+                if not one.holds
+            )
+            raise BlemishError(
+                f"The exported model differs from the model itself: {wrong} (in units of the threshold).",
+                "Nothing was written. Choose a finer --precision, or the other --format.",
+            )
+        exported.save(output, overwrite=overwrite)
+    return parity
+
+
+def _write(
+    inspector: Inspector,
+    folder: Path,
+    format: ExportFormat,
+    precision: ExportPrecision,
+    images: Sequence[NDArray[np.uint8]],
+) -> None:
+    from blemish.engines.onnx_engine import GRAPH
+    from blemish.engines.openvino_engine import GRAPH as INTERMEDIATE
+
+    engine = inspector.engine
+    assert isinstance(engine, TorchEngine)
+    graph = folder / GRAPH
+    write_graph(engine.network, graph)
+    if precision == "int8":
+        calibrating = _shown(inspector, images, _CALIBRATING // (2 * len(inspector.products)) or 1)
+        quantise(graph, np.stack(calibrating), symmetric=format == "openvino")
+    if precision == "half" and format == "onnx":
+        halve_weights(graph)
+    if format == "openvino":
+        try:
+            import openvino
+        except ModuleNotFoundError:
+            raise MissingExtraError("openvino", "openvino", "Exporting for OpenVINO") from None
+        model = openvino.Core().read_model(graph)
+        openvino.save_model(model, folder / INTERMEDIATE, compress_to_fp16=precision == "half")
+        graph.unlink()
+
+
+def _engine(folder: Path, format: ExportFormat, precision: ExportPrecision) -> Engine:
+    if format == "onnx":
+        from blemish.engines.onnx_engine import GRAPH, OnnxEngine
+
+        return OnnxEngine(folder / GRAPH, "cpu")
+    from blemish.engines.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(folder, "cpu", exact=precision != "half")
+
+
+def _shown(inspector: Inspector, images: Sequence[NDArray[np.uint8]], count: int) -> list[NDArray[np.uint8]]:
+    """Normal images, `count` of each product, and as many with pseudo-anomalies."""
+    normal = list(images)[: count * len(inspector.products)]
+    if not normal:
+        for kept in inspector.kept.values():
+            normal += [*kept.train, *kept.held][:count]  # those that calibrated lie on the threshold themselves
+    if not normal:
+        normal = [scene(inspector.size, generator(0, "exported scene", number)) for number in range(_SCENES)]
+    stacked = np.stack(normal)
+    anomalous, _ = PseudoAnomalies(inspector.size, 0).make(stacked, range(len(stacked)))
+    return [*stacked, *anomalous]
