@@ -304,10 +304,10 @@ def test_nothing_to_learn(tiny_model: Inspector) -> None:
         teach(tiny_model, [], tiny_teaching())
 
 
-def test_another_engine_cannot_learn(fake_inspector: Inspector, tiny_model: Inspector) -> None:
+def test_an_exported_model_cannot_learn(fake_inspector: Inspector, tiny_model: Inspector) -> None:
     foreign = replace(tiny_model, engine=fake_inspector.engine)
     priors = Priors({"spots": {"mark": CategoryPrior("mark")}})
-    with pytest.raises(ConfigError, match="Only the engine torch"):
+    with pytest.raises(ConfigError, match="An exported model cannot learn"):
         teach(foreign, [], tiny_teaching(), priors=priors)
 
 

@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.engines.engine import Engine
 from blemish.engines.torch_engine import TorchEngine
-from blemish.errors import BlemishError, ConfigError, MissingExtraError
-from blemish.export.graph import write_graph
+from blemish.errors import BlemishError, ConfigError
+from blemish.export.network import exported_engine, write_network
 from blemish.export.parity import Parity, compare
-from blemish.export.precision import halve_weights, quantise
 from blemish.files import check_target
 from blemish.inspector import Inspector
 from blemish.model_folder import CONFIG, Exported, ExportFormat, ExportPrecision
@@ -63,10 +61,12 @@ def export(
     check_target(Path(output), overwrite=overwrite, marker=CONFIG)
     with tempfile.TemporaryDirectory(prefix="blemish-") as temporary:
         folder = Path(temporary)
-        _write(inspector, folder, format, precision, images)
+        calibrating = _CALIBRATING // (2 * len(inspector.products)) or 1
+        few = np.stack(_shown(inspector, images, calibrating)) if precision == "int8" else None
+        write_network(inspector.engine.network, folder, format, precision, few)
         exported = replace(
             inspector,
-            engine=_engine(folder, format, precision),
+            engine=exported_engine(folder, format, precision),
             exported=Exported(engine=format, precision=precision),
             kept={},
             examples={},
@@ -85,45 +85,6 @@ def export(
             )
         exported.save(output, overwrite=overwrite)
     return parity
-
-
-def _write(
-    inspector: Inspector,
-    folder: Path,
-    format: ExportFormat,
-    precision: ExportPrecision,
-    images: Sequence[NDArray[np.uint8]],
-) -> None:
-    from blemish.engines.onnx_engine import GRAPH
-    from blemish.engines.openvino_engine import GRAPH as INTERMEDIATE
-
-    engine = inspector.engine
-    assert isinstance(engine, TorchEngine)
-    graph = folder / GRAPH
-    write_graph(engine.network, graph)
-    if precision == "int8":
-        calibrating = _shown(inspector, images, _CALIBRATING // (2 * len(inspector.products)) or 1)
-        quantise(graph, np.stack(calibrating), symmetric=format == "openvino")
-    if precision == "half" and format == "onnx":
-        halve_weights(graph)
-    if format == "openvino":
-        try:
-            import openvino
-        except ModuleNotFoundError:
-            raise MissingExtraError("openvino", "openvino", "Exporting for OpenVINO") from None
-        model = openvino.Core().read_model(graph)
-        openvino.save_model(model, folder / INTERMEDIATE, compress_to_fp16=precision == "half")
-        graph.unlink()
-
-
-def _engine(folder: Path, format: ExportFormat, precision: ExportPrecision) -> Engine:
-    if format == "onnx":
-        from blemish.engines.onnx_engine import GRAPH, OnnxEngine
-
-        return OnnxEngine(folder / GRAPH, "cpu")
-    from blemish.engines.openvino_engine import OpenVinoEngine
-
-    return OpenVinoEngine(folder, "cpu", exact=precision != "half")
 
 
 def _shown(inspector: Inspector, images: Sequence[NDArray[np.uint8]], count: int) -> list[NDArray[np.uint8]]:

@@ -1,0 +1,1 @@
+"""Inspecting where one machine ends, on engines that exist: Ray Data."""
