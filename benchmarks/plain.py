@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from blemish.backbones.backbone import Backbone
+from blemish.models.dropout import Dropout
 from blemish.models.prompted import PromptedNetwork
 from blemish.models.transformer import Attention
 from blemish.models.uniad import upsample
@@ -36,12 +37,15 @@ class PlainAttention(nn.Module):
         return attended
 
 
-def _with_plain_attention(module: nn.Module) -> nn.Module:
+def _plain(module: nn.Module) -> nn.Module:
+    """With PyTorch's own attention and dropout."""
     for name, child in module.named_children():
         if isinstance(child, Attention):
             setattr(module, name, PlainAttention(child))
+        elif isinstance(child, Dropout):
+            setattr(module, name, nn.Dropout(child.share))
         else:
-            _with_plain_attention(child)
+            _plain(child)
     return module
 
 
@@ -55,7 +59,7 @@ class PlainOneNIP(nn.Module):
 
     def __init__(self, network: PromptedNetwork, prompts: NDArray[np.uint8]) -> None:
         super().__init__()
-        self.model = _with_plain_attention(deepcopy(network.model))
+        self.model = _plain(deepcopy(network.model))
         self.backbone = deepcopy(network.backbone).to(memory_format=torch.contiguous_format)
         self.layout = network.layout
         self.prompts = torch.from_numpy(prompts)

@@ -229,7 +229,7 @@ class OurTraining:
         torch.nn.utils.clip_grad_norm_(self._module.parameters(), self._config.clip)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        return float(losses["total"])
+        return float(losses["total"].detach())
 
 
 def training_rows() -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from blemish.backbones.layout import FeatureLayout
 from blemish.config import DecoderName
+from blemish.models.dropout import Dropout
 from blemish.models.reference import read_onenip
 from blemish.models.refiner import Refiner
 from blemish.models.transformer import (
@@ -32,7 +33,7 @@ class BidirectionalLayer(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
         self.norm3 = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, prompt: Tensor, target: Tensor, position: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         attended = self.prompt_to_target(prompt + position, target + position, target, mask)
@@ -50,7 +51,7 @@ class BidirectionalDecoder(nn.Module):
         self.layers = nn.ModuleList(BidirectionalLayer(width, heads, feedforward, dropout) for _ in range(layers))
         self.final_attention = Attention(width, heads, dropout)
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, target: Tensor, prompt: Tensor, position: Tensor, mask: Tensor) -> Tensor:
         """B×N×D encoded query and encoded prompt → B×N×D."""

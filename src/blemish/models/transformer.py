@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from blemish.errors import ConfigError
+from blemish.models.dropout import Dropout, dropped
 
 
 class Attention(nn.Module):
@@ -41,11 +42,21 @@ class Attention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         if q.is_cuda:
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
-        else:  # the fused kernel's backward pass is slower than these three products on a CPU
-            logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-            attention = (logits if mask is None else logits + mask).softmax(-1)
-            out = F.dropout(attention, dropout, self.training) @ v
+        else:
+            out = _attended(q, k, v, mask, dropout)
         return self.out_proj(out.transpose(1, 2).reshape(batch, length, width))  # type: ignore[no-any-return]
+
+
+def _attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+    """Attention on a CPU, B×heads×N×d; the fused kernel's backward pass is slower than these products there.
+
+    All of it is computed in the precision of the inputs: under autocast the softmax alone would take longer than the
+    products, for the weights are by far the largest tensors and would be widened and narrowed again.
+    """
+    with torch.autocast("cpu", enabled=False):
+        logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+        weights = (logits if mask is None else logits + mask.to(logits.dtype)).softmax(-1)
+        return dropped(weights, dropout) @ v
 
 
 class FeedForward(nn.Module):
@@ -55,7 +66,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.linear1 = nn.Linear(width, hidden)
         self.linear2 = nn.Linear(hidden, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear2(self.dropout(F.relu(self.linear1(x))))  # type: ignore[no-any-return]
@@ -105,7 +116,7 @@ class EncoderLayer(nn.Module):
         self.mlp = FeedForward(width, feedforward, dropout)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, position: Tensor, mask: Tensor) -> Tensor:
         placed = x + position

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from blemish.models.dropout import Dropout
 from blemish.models.reference import read_uniad
 from blemish.models.transformer import (
     Attention,
@@ -56,7 +57,7 @@ class LearnedQueryLayer(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
         self.norm3 = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, previous: Tensor, encoded: Tensor, query: Tensor | None, position: Tensor, mask: Tensor

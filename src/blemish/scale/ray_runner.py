@@ -5,7 +5,6 @@ Ray decides how much is under way at once, starts anew what is killed, and hands
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterable
@@ -71,7 +70,9 @@ class Worker:
         return pyarrow.table(columns, schema=_schema())
 
 
-def inspect_on_ray(job: RayJob, images: Iterable[str | Path] | Path, output: Path, *, overwrite: bool) -> dict[str, int]:
+def inspect_on_ray(
+    job: RayJob, images: Iterable[str | Path] | Path, output: Path, *, overwrite: bool
+) -> dict[str, int]:
     """Inspect images on a cluster and write a folder of Parquet files.
 
     Args:
@@ -146,7 +147,7 @@ def _as_many_as_fit(ray: Any, job: RayJob) -> int:
     found = min(fitting)
     if not found:
         raise ConfigError(
-            f"The cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs, less than one worker needs.",
+            f"The cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs: not enough for a worker.",
             "Ask for less.",
         )
     return found
