@@ -77,7 +77,7 @@ class PlainOneNIP(nn.Module):
     @torch.no_grad()
     def inspect(self, images: NDArray[np.uint8], product: int) -> tuple[Tensor, Tensor]:
         """Reconstruction map and refiner map, B×S×S each."""
-        query = self.features(torch.from_numpy(images))
+        query = self.features(torch.from_numpy(np.array(images)))
         prompt = self.features(self.prompts[[product] * len(images)])
         found = self.model(query, prompt)
         return found.reconstruction_map.squeeze(1), found.refiner_map.squeeze(1)
@@ -124,7 +124,7 @@ class PlainTraining:
         nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
         self._optimizer.step()
         self._step += 1
-        return float(total)
+        return float(total.detach())
 
 
 def _jittered(features: Tensor) -> Tensor:

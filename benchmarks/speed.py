@@ -36,7 +36,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from blemish.backbones.backbone import build_backbone
 from blemish.calibration import Calibration, ProductCalibration
-from blemish.config import TrainConfig
+from blemish.config import TeachConfig, TrainConfig
+from blemish.data.dataset import Dataset
+from blemish.data.defects import DefectExample
 from blemish.engines.engine import Engine
 from blemish.engines.torch_engine import TorchEngine
 from blemish.evaluation.metrics import pixel_metrics
@@ -45,6 +47,7 @@ from blemish.inspection import Inspection
 from blemish.inspector import Inspector
 from blemish.model_folder import ExportFormat, ExportPrecision
 from blemish.models.prompted import PromptedNetwork
+from blemish.procedural.demo import make_demo
 from blemish.synthesis.pseudo import PseudoAnomalies
 from blemish.training.anomalies import AnomalyMaker
 from blemish.training.batches import BatchSource
@@ -52,6 +55,8 @@ from blemish.training.images import TrainingImage, TrainingSet
 from blemish.training.noise import NoiseTable
 from blemish.training.step import TrainingStep
 from blemish.training.store import Store
+from blemish.training.teach import teach
+from blemish.training.train import TrainProgress, train
 
 ROOT = Path(__file__).parents[1]
 LINES = ROOT / "docs" / "results" / "speed.jsonl"
@@ -294,6 +299,65 @@ def plain_aupro(maps: NDArray[np.float32], masks: NDArray[np.bool_], thresholds:
     return float(np.trapezoid(np.append(y[inside], last), np.append(x[inside], 0.3)) / 0.3)
 
 
+def teaching_rows() -> Iterator[dict[str, Any]]:
+    """Learning the names of five categories, as `fast` does and with the paper's decoder of width 1024.
+
+    The images that both learn from are the same, so what comes before the steps is measured once; of the paper's
+    decoder a few steps are measured.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        make_demo(Path(temporary) / "demo", train=24, test_normal=1, test_defective=1)
+        dataset = Dataset.from_folder(Path(temporary) / "demo")
+        product = max(dataset.products, key=lambda one: len(_categories(dataset, one)))
+        chosen = _categories(dataset, product)[:5]
+        samples = tuple(
+            sample
+            for sample in dataset
+            if sample.product == product
+            and sample.split == "train"
+            and (sample.defect in chosen or not sample.defective)
+        )
+        examples = [one for sample in samples if sample.defective and (one := DefectExample.of(sample))]
+        normal = Dataset(tuple(sample for sample in samples if not sample.defective))
+        model = train(normal, TrainConfig.of("fast", steps=5))
+
+        def taught(changes: dict[str, Any]) -> tuple[float, float]:
+            """Seconds before the first step and of one step."""
+            times: dict[tuple[str, int], float] = {}
+            started = time.perf_counter()
+
+            def report(progress: TrainProgress) -> None:
+                times[progress.stage, progress.done] = time.perf_counter()
+
+            teach(model, examples, TeachConfig.of("fast", **changes), progress=report)
+            before = max(at for (stage, _), at in times.items() if stage == "features")
+            done, last = max((done, at) for (stage, done), at in times.items() if stage == "training")
+            return before - started, (last - before) / done
+
+        decoder = {"width": 1024, "components": 0, "error": False, "context": 0, "members": 1, "loss_stride": 1}
+        pairs = []
+        for _ in range(3):
+            plain_before, plain_step = taught({**decoder, "steps": 10})
+            before, step = taught({})
+            steps = TeachConfig.of("fast").steps_for(len(chosen))
+            pairs.append((plain_before + steps * plain_step, before + steps * step, plain_step / step))
+        ratios = sorted(one / other for one, other, _ in pairs)
+        yield {
+            "what": f"UniADC, learning {len(chosen)} categories",
+            "how": f"fast; a step alone {statistics.median(one for *_, one in pairs):.0f} ×",
+            "plain_ms": 1000 * statistics.median(one for one, *_ in pairs),
+            "ours_ms": 1000 * statistics.median(other for _, other, _ in pairs),
+            "ratio": statistics.median(ratios),
+            "from": ratios[0],
+            "to": ratios[-1],
+            "turns": len(pairs),
+        }
+
+
+def _categories(dataset: Dataset, product: str) -> list[str]:
+    return sorted({str(one.defect) for one in dataset if one.product == product and one.defective and one.defect})
+
+
 def start_rows(model: Path) -> Iterator[dict[str, Any]]:
     """One image from the shell: a trained model and what it was exported to, in a new process each."""
     from blemish.export import export
@@ -330,7 +394,7 @@ def about() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = ("inspect", "folder", "training", "metrics", "start")
+    names = ("inspect", "folder", "training", "teaching", "metrics", "start")
     parser.add_argument("--rows", nargs="+", choices=names, default=names)
     parser.add_argument("--images", type=int, default=FOLDER_IMAGES, help="of the folder")
     parser.add_argument("--maps", type=int, default=1725, help="of the metrics")
@@ -345,6 +409,7 @@ def main() -> None:
         "inspect": inspect_rows,
         "folder": lambda: folder_rows(arguments.images),
         "training": training_rows,
+        "teaching": teaching_rows,
         "metrics": lambda: metrics_rows(arguments.maps, arguments.turns),
         "start": lambda: start_rows(arguments.model) if arguments.model else iter(()),
     }

@@ -41,12 +41,13 @@ def write_page(source: Path, target: Path) -> None:
 
 
 def _ratios(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    found = [row for row in rows if "ratio" in row]
+    if not found:
+        return
     yield "## On a CPU\n"
     yield "| work | by | plain | Blemish | ratio | goal |"
     yield "|---|---|---|---|---|---|"
-    for row in rows:
-        if "ratio" not in row:
-            continue
+    for row in found:
         goal = next((f"{times} ×" for name, times in GOALS.items() if row["what"].startswith(name)), "–")
         ratio = f"**{row['ratio']:.1f} ×** ({row['from']:.1f} to {row['to']:.1f}, {row['turns']} turns)"
         times = f"{_time(row['plain_ms'])} | {_time(row['ours_ms'])}"

@@ -13,6 +13,7 @@ import typer
 
 from blemish.cli import options
 from blemish.cli.messages import DEFECTS_FOUND, NOTHING_DONE, SOME_UNREADABLE, quoted
+from blemish.errors import ConfigError
 
 if TYPE_CHECKING:
     from blemish.cli.outputs import OutputFolder
@@ -28,7 +29,8 @@ def inspect(
         list[str],
         typer.Argument(
             metavar="INPUT",
-            help="Images, folders, patterns such as 'in/*.png', or - for a list of paths on standard input.",
+            help="Images, folders, patterns such as 'in/*.png', - for a list of paths on standard input, or with "
+            "--runner ray a Parquet table with a column 'path'.",
             show_default=False,
         ),
     ],
@@ -59,11 +61,36 @@ def inspect(
     engine: options.RuntimeEngine = options.Engine.auto,
     device: options.Device = "auto",
     offline: options.Offline = False,
+    runner: Annotated[
+        options.Runner, typer.Option(help="ray: on a cluster, to Parquet.", rich_help_panel=options.CLUSTER)
+    ] = options.Runner.local,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Of the Ray cluster, such as ray://head:10001; by default one on this machine.",
+            rich_help_panel=options.CLUSTER,
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Models at work; by default as many as fit.",
+            rich_help_panel=options.CLUSTER,
+            show_default=False,
+        ),
+    ] = None,
+    worker_gpus: Annotated[
+        float, typer.Option(min=0, help="GPUs of each of them; 0.25 shares one.", rich_help_panel=options.CLUSTER)
+    ] = 0,
 ) -> None:
     """Inspect images: score, p-value, verdict, anomaly map and defect regions for each.
 
     OUT holds inspections.jsonl (one line per image, written at once), maps/ (float32 .npy at model resolution), masks/,
-    overlays/ and report.html. Any number of images runs in constant memory.
+    overlays/ and report.html. Any number of images runs in constant memory. With --runner ray it holds Parquet files,
+    one row per image, instead.
 
     Exit codes: 0 done; 1 defects found, with --fail-on-defect; 3 done, but some images were unreadable; 2 none was
     readable. 1 goes before 3.
@@ -75,7 +102,29 @@ def inspect(
         blemish inspect line.blemish part.png --json --fail-on-defect
 
         find /camera -name '*.png' | blemish inspect line.blemish - -o today
+
+        blemish inspect line.blemish paths.parquet -o table --runner ray --address ray://head:10001 --worker-gpus 1
     """
+    if runner is options.Runner.ray:
+        from blemish.cli.cluster import Cluster, inspect_on_cluster
+
+        if roi:
+            raise ConfigError("Regions of interest are part of the model here.", "Set them: blemish calibrate --roi")
+        inspect_on_cluster(
+            model,
+            images,
+            output,
+            Cluster(address, workers, worker_gpus),
+            engine=engine.value,
+            device=device,
+            product=product,
+            batch=batch,
+            offline=offline,
+            overwrite=overwrite,
+            as_json=as_json,
+            fail_on_defect=fail_on_defect,
+        )
+        return
     from blemish.cli.console import counting
     from blemish.cli.inputs import load_inspector, named_images, read_rois
     from blemish.cli.summary import Summary

@@ -19,6 +19,7 @@ _EXTRA_OF = {
     **dict.fromkeys(("torch", "timm", "lightning", "lightning_fabric", "safetensors", "scipy"), "train"),
     **dict.fromkeys(("diffusers", "transformers"), "diffusion"),
     **dict.fromkeys(("onnx", "onnxscript"), "export"),
+    **dict.fromkeys(("ray", "pyarrow"), "scale"),
 }
 
 

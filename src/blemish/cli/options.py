@@ -21,6 +21,11 @@ class Engine(str, Enum):
     openvino = "openvino"
 
 
+class Runner(str, Enum):
+    local = "local"
+    ray = "ray"
+
+
 class Protocol(str, Enum):
     honest = "honest"
     paper = "paper"
@@ -37,7 +42,7 @@ class Precision(str, Enum):
     bf16 = "bf16-mixed"
 
 
-RUNTIME, DATA = "Runtime", "Data"
+RUNTIME, DATA, CLUSTER = "Runtime", "Data", "Cluster"
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="Model folder, or id on the Hugging Face Hub.", show_default=False)

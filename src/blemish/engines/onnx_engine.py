@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class OnnxEngine:
             )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = threads()
         try:
             self._session: Any = onnxruntime.InferenceSession(path, options, providers=providers)
         except Exception as error:  # the runtime has a dozen classes of errors without a common ancestor
@@ -68,6 +70,12 @@ class OnnxEngine:
     def save(self, folder: Path, _: BackboneConfig) -> None:
         """Copy the graph into a model folder."""
         shutil.copyfile(self._path, folder / GRAPH)
+
+
+def threads() -> int:
+    """As many as OMP_NUM_THREADS says, as other libraries understand it; 0: the runtime decides."""
+    number = os.environ.get("OMP_NUM_THREADS", "")
+    return int(number) if number.isdecimal() else 0
 
 
 def maps_of(answers: dict[str, NDArray[Any]]) -> EngineMaps:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from blemish.config import BackboneConfig
 from blemish.engines.engine import EngineMaps
 from blemish.engines.onnx_engine import GRAPH as ONNX_GRAPH
-from blemish.engines.onnx_engine import INPUTS, OUTPUTS, maps_of
+from blemish.engines.onnx_engine import INPUTS, OUTPUTS, maps_of, threads
 from blemish.errors import ConfigError, MissingExtraError, ModelError
 
 GRAPH, WEIGHTS = "model.xml", "model.bin"
@@ -47,7 +47,11 @@ class OpenVinoEngine:
         path = next((folder / one for one in (GRAPH, ONNX_GRAPH) if (folder / one).is_file()), None)
         if path is None:
             raise ModelError(f"{folder} has neither {GRAPH} nor {ONNX_GRAPH}.", "Is the model folder complete?")
-        hints = {"PERFORMANCE_HINT": "LATENCY"} | ({"INFERENCE_PRECISION_HINT": "f32"} if exact else {})
+        hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        if exact:
+            hints["INFERENCE_PRECISION_HINT"] = "f32"
+        if name.startswith("CPU") and threads():
+            hints["INFERENCE_NUM_THREADS"] = threads()
         try:
             self._model: Any = core.compile_model(core.read_model(path), name, hints)
         except RuntimeError as error:

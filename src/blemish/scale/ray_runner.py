@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from blemish import errors
 from blemish.errors import BlemishError, ConfigError, DataError, MissingExtraError
 from blemish.files import replaced_folder, write_json
+from blemish.inspector import Inspector
 from blemish.scale.rows import COLUMNS, table_of
 
-MARKER = "summary.json"
+MARKER = "_summary.json"  # readers of Parquet folders pass over such names
 PATH = "path"
 _BLOCK = 512  # images that are written together
+_SPARE = 1  # CPUs that the workers leave for reading and writing paths
 
 
 @dataclass(frozen=True)
@@ -49,24 +53,26 @@ class RayJob:
 
 
 class Worker:
-    """One model at work on one actor.
+    """One model at work on one actor. It is loaded with the first images: Ray starts an actor again whose start fails,
+    but reports what fails at work.
 
     Args:
         job: with the model.
     """
 
     def __init__(self, job: RayJob) -> None:
-        from blemish.inspector import Inspector
-
         self._job = job
-        self._inspector = Inspector.load(job.model, engine=job.engine, device=job.device, offline=job.offline)
+        self._inspector: Inspector | None = None
 
     def __call__(self, batch: dict[str, Any]) -> Any:
         """Inspect the images that the column `path` names."""
         import pyarrow
 
+        job = self._job
+        if self._inspector is None:
+            self._inspector = Inspector.load(job.model, engine=job.engine, device=job.device, offline=job.offline)
         paths = [str(path) for path in batch[PATH]]
-        columns = table_of(self._inspector.inspect_many(paths, product=self._job.product, batch=self._job.batch))
+        columns = table_of(self._inspector.inspect_many(paths, product=job.product, batch=job.batch))
         return pyarrow.table(columns, schema=_schema())
 
 
@@ -78,7 +84,7 @@ def inspect_on_ray(
     Args:
         job: the model, and where it runs.
         images: paths, or a Parquet file or folder whose column `path` holds them; as the workers see them.
-        output: the folder: `*.parquet`, columns `rows.COLUMNS`, and `summary.json`. It appears when all is done.
+        output: the folder: `*.parquet`, columns `rows.COLUMNS`, and `_summary.json`. It appears when all is done.
         overwrite: whether an earlier result may be replaced.
 
     Returns:
@@ -91,18 +97,15 @@ def inspect_on_ray(
         BlemishError: the model cannot be loaded, or the folder not be written.
     """
     ray = _started(job)
-    data = ray.data
+    data, workers = ray.data, _workers(ray, job)
     if isinstance(images, Path):
-        table = data.read_parquet(str(images.resolve()))
-        if PATH not in table.columns():
-            raise DataError(f"{images} has no column '{PATH}'.", "Name the column of the images' paths so.")
-        table = table.select_columns([PATH])
+        _check_table(images)
+        table = data.read_parquet(str(images.resolve()), columns=[PATH])
     else:
         rows = [{PATH: os.path.abspath(path)} for path in images]
         if not rows:
             raise DataError("There are no images.", "Check the paths.")
         table = data.from_items(rows)
-    workers = job.workers or _as_many_as_fit(ray, job)
     inspected = table.map_batches(
         Worker,
         fn_constructor_args=(job,),
@@ -131,7 +134,9 @@ def _started(job: RayJob) -> Any:
     except ModuleNotFoundError:
         raise MissingExtraError("ray", "scale", "The runner ray") from None
     if not ray.is_initialized():
-        options: dict[str, Any] = {} if job.address else {"include_dashboard": False}
+        options: dict[str, Any] = {}
+        if job.address is None:
+            options = {"include_dashboard": False, "num_cpus": (os.cpu_count() or 1) + _SPARE}
         try:
             ray.init(address=job.address, logging_level=logging.WARNING, log_to_driver=False, **options)
         except ConnectionError as error:
@@ -141,16 +146,30 @@ def _started(job: RayJob) -> Any:
     return ray
 
 
-def _as_many_as_fit(ray: Any, job: RayJob) -> int:
+def _check_table(path: Path) -> None:
+    import pyarrow
+    from pyarrow import dataset
+
+    try:
+        names = dataset.dataset(path, format="parquet").schema.names
+    except (OSError, pyarrow.ArrowInvalid) as error:
+        raise DataError(f"{path} cannot be read as Parquet: {error}.", "Check the file.") from error
+    if PATH not in names:
+        raise DataError(f"{path} has no column '{PATH}'.", "Name the column of the images' paths so.")
+
+
+def _workers(ray: Any, job: RayJob) -> int:
+    """How many actors: those asked for, or as many as fit. Ray would wait for ever for what it has not."""
     there = ray.cluster_resources()
-    fitting = [int(there.get(name, 0) // each) for name, each in (("CPU", job.cpus), ("GPU", job.gpus)) if each]
-    found = min(fitting)
-    if not found:
+    cpus, gpus = there.get("CPU", 0) - _SPARE, there.get("GPU", 0)
+    fitting = [int(has // each) for has, each in ((cpus, job.cpus), (gpus, job.gpus)) if each]
+    most = min(fitting)
+    if most < (job.workers or 1):
         raise ConfigError(
-            f"The cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs: not enough for a worker.",
-            "Ask for less.",
+            f"The cluster has room for {most} workers: {max(cpus, 0):g} CPUs besides one for reading, {gpus:g} GPUs.",
+            "Ask for fewer workers, or for less for each.",
         )
-    return found
+    return job.workers or most
 
 
 def _counted(folder: Path) -> dict[str, int]:
@@ -166,16 +185,16 @@ def _counted(folder: Path) -> dict[str, int]:
     }
 
 
-def _cause(error: BaseException) -> BlemishError:
-    """The error of ours that lies under Ray's."""
-    seen: list[BaseException] = []
-    now: BaseException | None = error
-    while now is not None and now not in seen:
-        if isinstance(now, BlemishError):
-            return now
-        seen.append(now)
-        now = getattr(now, "cause", None) or now.__cause__ or now.__context__
-    last = str(error).strip().splitlines() or [type(error).__name__]
+def _cause(error: Exception) -> BlemishError:
+    """The error of ours that a worker raised; of what went through Ray only its text is left."""
+    if isinstance(error, BlemishError):
+        return error
+    text = str(error)
+    if found := re.findall(r"^(?:.*\s)?blemish\.errors\.(\w+): (.*)$", text, re.MULTILINE):
+        name, message = found[-1]
+        kind = getattr(errors, name, BlemishError)
+        return BlemishError(message) if kind is MissingExtraError else kind(message)
+    last = text.strip().splitlines() or [type(error).__name__]
     return BlemishError(f"Ray stopped: {last[-1]}", "Look into Ray's logs, or run without --runner ray.")
 
 
