@@ -70,7 +70,8 @@ class Worker:
 
         job = self._job
         if self._inspector is None:
-            self._inspector = Inspector.load(job.model, engine=job.engine, device=job.device, offline=job.offline)
+            device = "cpu" if job.device == "auto" and not job.gpus else job.device  # whoever asked for none has none
+            self._inspector = Inspector.load(job.model, engine=job.engine, device=device, offline=job.offline)
         paths = [str(path) for path in batch[PATH]]
         columns = table_of(self._inspector.inspect_many(paths, product=job.product, batch=job.batch))
         return pyarrow.table(columns, schema=_schema())
@@ -127,7 +128,6 @@ def inspect_on_ray(
 def _started(job: RayJob) -> Any:
     """Ray, connected. What it would report about its use stays here."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
         import ray.data
