@@ -337,7 +337,7 @@ def teaching_rows() -> Iterator[dict[str, Any]]:
         decoder = {"width": 1024, "components": 0, "error": False, "context": 0, "members": 1, "loss_stride": 1}
         pairs = []
         for _ in range(3):
-            plain_before, plain_step = taught({**decoder, "steps": 10})
+            plain_before, plain_step = taught({**decoder, "steps": 3})
             before, step = taught({})
             steps = TeachConfig.of("fast").steps_for(len(chosen))
             pairs.append((plain_before + steps * plain_step, before + steps * step, plain_step / step))

@@ -51,7 +51,8 @@ def _ratios(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         goal = next((f"{times} ×" for name, times in GOALS.items() if row["what"].startswith(name)), "–")
         ratio = f"**{row['ratio']:.1f} ×** ({row['from']:.1f} to {row['to']:.1f}, {row['turns']} turns)"
         times = f"{_time(row['plain_ms'])} | {_time(row['ours_ms'])}"
-        yield f"| {row['what']} | {row['how']} | {times} | {ratio} | {goal} |"
+        what = row["what"] + (f", {row['images_per_turn']} a turn" if "images_per_turn" in row else "")
+        yield f"| {what} | {row['how']} | {times} | {ratio} | {goal} |"
     yield ""
 
 
@@ -80,7 +81,7 @@ def _gpu(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         return
     yield "## On a GPU\n"
     yield (
-        "OneNIP, preset `paper` (EfficientNet-B4, 4 + 4 layers, batch 64, bf16), 3,629 images of 15 products, 224 px. "
+        "OneNIP, preset `paper` (EfficientNet-B4, 4 + 4 layers, batch 64, bf16), 3,629 images of 15 products, 224 px.\n"
         "The floor is the operations of a step over the rate of a large bf16 product on that GPU.\n"
     )
     yield "| work | GPU | per step or batch | images/s | of the floor | memory | all 1,000 epochs |"
