@@ -13,11 +13,13 @@ import torch
 from blemish.config import TrainConfig
 from blemish.data.dataset import Dataset
 from blemish.data.sample import Sample
+from blemish.models.onenip import OneNIP
 from blemish.procedural.seeding import generator
 from blemish.training.images import TrainingSet, choose_prompts, draw_weights, random_prompts
 from blemish.training.loop import WARM_UP, learning_rate
 from blemish.training.losses import dice, focal
 from blemish.training.noise import NoiseTable
+from blemish.training.step import Batch, TrainingStep
 from blemish.training.store import Store, free_megabytes
 
 
@@ -66,6 +68,29 @@ def test_schedules() -> None:
     assert max(rates) < 1e-3
     assert rates[WARM_UP:] == sorted(rates[WARM_UP:], reverse=True)
     assert rates[-1] == pytest.approx(2e-5, rel=0.05)
+
+
+def test_a_step_that_cannot_be_compiled_stays_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuses(*_: object) -> None:
+        raise torch._dynamo.exc.TorchDynamoException("there is no compiler\nand more")
+
+    monkeypatch.setattr(torch, "compile", lambda function: refuses)
+    config = TrainConfig.of("paper", jitter=0)
+    step = TrainingStep(
+        OneNIP(8, (4, 4), width=16, heads=2, neighbour_window=0), config, NoiseTable(0, torch.device("cpu"))
+    )
+    clean, anomalous, prompts = torch.randn(3, 2, 8, 4, 4)
+    batch = Batch(clean, anomalous, (prompts,), torch.zeros(2, 1, 64, 64))
+    step.eval()
+    expected = step(batch, generator(0, "batch"))
+    step.fuse()
+    for _ in range(2):
+        assert step(batch, generator(0, "batch"))["total"] == expected["total"]
+    assert [record.message for record in caplog.records] == [
+        "the training step cannot be compiled and takes longer: there is no compiler"
+    ]
 
 
 def test_noise_is_normal_and_follows_the_generator() -> None:

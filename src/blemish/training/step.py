@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,6 +15,8 @@ from blemish.models.onenip import OneNIP
 from blemish.models.uniad import upsample
 from blemish.training.losses import dice, focal
 from blemish.training.noise import NoiseTable
+
+_log = logging.getLogger(__name__)
 
 
 class Batch:
@@ -46,8 +51,25 @@ class TrainingStep(nn.Module):
         self._noise = noise
 
     def fuse(self) -> None:
-        """Let PyTorch compile the step: worth its minute on a GPU, where thousands of steps follow."""
-        self._losses = torch.compile(self._losses)  # type: ignore[method-assign]
+        """Let PyTorch compile the step: worth its minute on a GPU, where thousands of steps follow.
+
+        Where it cannot, for want of a compiler, a warning says so and the step stays as it is.
+        """
+        from torch._dynamo.exc import TorchDynamoException
+        from torch._inductor.exc import InductorError
+
+        plain, compiled = self._losses, torch.compile(self._losses)
+
+        def losses(*inputs: Any) -> dict[str, Tensor]:
+            try:
+                return compiled(*inputs)
+            except (TorchDynamoException, InductorError) as error:
+                reason = str(error).strip().splitlines() or [type(error).__name__]
+                _log.warning("the training step cannot be compiled and takes longer: %s", reason[0])
+                self._losses = plain  # type: ignore[method-assign]
+                return plain(*inputs)
+
+        self._losses = losses  # type: ignore[method-assign, assignment]
 
     def forward(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
         """`total` and its parts: the decoder's `reconstruction` and `restoration`, the refiner's `dice` and `focal`."""
