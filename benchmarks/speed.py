@@ -1,6 +1,6 @@
 """How much faster Blemish is than OneNIP as the paper draws it, on this machine: inspecting, training, metrics, start.
 
-    python benchmarks/speed.py                          # everything, about half an hour on two cores
+    python benchmarks/speed.py                          # everything
     python benchmarks/speed.py --rows inspect training
     python benchmarks/speed.py --page                   # docs/performance.md from what was measured
 
@@ -40,12 +40,13 @@ from blemish.config import TeachConfig, TrainConfig
 from blemish.data.dataset import Dataset
 from blemish.data.defects import DefectExample
 from blemish.engines.engine import Engine
+from blemish.engines.load import load_exported
 from blemish.engines.torch_engine import TorchEngine
 from blemish.evaluation.metrics import pixel_metrics
-from blemish.export.network import exported_engine, write_network
+from blemish.export.network import write_network
 from blemish.inspection import Inspection
 from blemish.inspector import Inspector
-from blemish.model_folder import ExportFormat, ExportPrecision
+from blemish.model_folder import Exported, ExportFormat, ExportPrecision
 from blemish.models.prompted import PromptedNetwork
 from blemish.procedural.demo import make_demo
 from blemish.synthesis.pseudo import PseudoAnomalies
@@ -139,7 +140,7 @@ def engines(network: PromptedNetwork, folder: Path) -> Iterator[tuple[str, Engin
         target = folder / f"{format}-{precision}"
         target.mkdir()
         write_network(network, target, format, precision)
-        yield name, exported_engine(target, format, precision)
+        yield name, load_exported(target, Exported(engine=format, precision=precision), format, "cpu")
 
 
 def inspect_rows() -> Iterator[dict[str, Any]]:

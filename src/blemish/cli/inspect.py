@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blemish.cli import options
-from blemish.cli.messages import DEFECTS_FOUND, NOTHING_DONE, SOME_UNREADABLE, quoted
+from blemish.cli.messages import exit_with, quoted
 from blemish.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -106,24 +106,15 @@ def inspect(
         blemish inspect line.blemish paths.parquet -o table --runner ray --address ray://head:10001 --worker-gpus 1
     """
     if runner is options.Runner.ray:
-        from blemish.cli.cluster import Cluster, inspect_on_cluster
+        from blemish.cli.cluster import inspect_on_cluster
+        from blemish.scale.ray_runner import RayJob
 
         if roi:
             raise ConfigError("Regions of interest are part of the model here.", "Set them: blemish calibrate --roi")
-        inspect_on_cluster(
-            model,
-            images,
-            output,
-            Cluster(address, workers, worker_gpus),
-            engine=engine.value,
-            device=device,
-            product=product,
-            batch=batch,
-            offline=offline,
-            overwrite=overwrite,
-            as_json=as_json,
-            fail_on_defect=fail_on_defect,
+        job = RayJob(
+            model, engine.value, device, offline, product, batch, address=address, workers=workers, gpus=worker_gpus
         )
+        inspect_on_cluster(job, images, output, overwrite=overwrite, as_json=as_json, fail_on_defect=fail_on_defect)
         return
     from blemish.cli.console import counting
     from blemish.cli.inputs import load_inspector, named_images, read_rois
@@ -154,12 +145,7 @@ def inspect(
         summary.print(time.monotonic() - started, output, to_stderr=True)
         raise
     summary.print(time.monotonic() - started, output, to_stderr=as_json)
-    if not summary.inspected:
-        raise typer.Exit(NOTHING_DONE)
-    if fail_on_defect and summary.defective:
-        raise typer.Exit(DEFECTS_FOUND)
-    if summary.unreadable:
-        raise typer.Exit(SOME_UNREADABLE)
+    exit_with(summary.inspected.total(), summary.defective.total(), summary.unreadable, fail_on_defect=fail_on_defect)
 
 
 def _folder(path: Path, inspector: Inspector, model: str, overwrite: bool, overlays: bool) -> OutputFolder:

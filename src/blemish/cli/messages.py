@@ -47,6 +47,16 @@ class Verbs(TyperGroup):
             raise typer.Exit(_BROKEN_PIPE) from error
 
 
+def exit_with(inspected: int, defective: int, unreadable: int, *, fail_on_defect: bool) -> None:
+    """Ends an inspection with the exit code that its numbers of images ask for, unless that is 0."""
+    if not inspected:
+        raise typer.Exit(NOTHING_DONE)
+    if fail_on_defect and defective:
+        raise typer.Exit(DEFECTS_FOUND)
+    if unreadable:
+        raise typer.Exit(SOME_UNREADABLE)
+
+
 def print_error(error: BlemishError) -> None:
     """What was found and where, and below it what to do; with BLEMISH_DEBUG also the traceback."""
     if debugging():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from blemish.engines.engine import Engine
 from blemish.errors import ConfigError
-from blemish.model_folder import Header, check_embedded
+from blemish.model_folder import Exported, Header, check_embedded
 
 
 def load_engine(folder: Path, header: Header, name: str, device: str) -> Engine:
@@ -32,7 +32,12 @@ def load_engine(folder: Path, header: Header, name: str, device: str) -> Engine:
         train = header.train
         return TorchEngine.load(folder, train.backbone, train.model, len(header.products), device, header.teach)
     assert exported is not None
-    if chosen == "onnx":
+    return load_exported(folder, exported, chosen, device)
+
+
+def load_exported(folder: Path, exported: Exported, name: str, device: str) -> Engine:
+    """The engine `onnx` or `openvino` for exported files. Raises as `load_engine`."""
+    if name == "onnx":
         if exported.engine != "onnx":
             raise ConfigError(f"{folder} was exported for {exported.engine}.", "Export it with --format onnx.")
         from blemish.engines.onnx_engine import GRAPH, OnnxEngine

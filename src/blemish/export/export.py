@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from blemish.engines.load import load_exported
 from blemish.engines.torch_engine import TorchEngine
 from blemish.errors import BlemishError, ConfigError
-from blemish.export.network import exported_engine, write_network
+from blemish.export.network import write_network
 from blemish.export.parity import Parity, compare
 from blemish.files import check_target
 from blemish.inspector import Inspector
@@ -64,10 +65,11 @@ def export(
         calibrating = _CALIBRATING // (2 * len(inspector.products)) or 1
         few = np.stack(_shown(inspector, images, calibrating)) if precision == "int8" else None
         write_network(inspector.engine.network, folder, format, precision, few)
+        header = Exported(engine=format, precision=precision)
         exported = replace(
             inspector,
-            engine=exported_engine(folder, format, precision),
-            exported=Exported(engine=format, precision=precision),
+            engine=load_exported(folder, header, format, "cpu"),
+            exported=header,
             kept={},
             examples={},
         )

@@ -1,4 +1,4 @@
-"""A network in another runtime's files, and the engine that runs them."""
+"""A network in another runtime's files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.engines import onnx_engine, openvino_engine
-from blemish.engines.engine import Engine
 from blemish.errors import MissingExtraError
 from blemish.export.graph import write_graph
 from blemish.export.precision import halve_weights, quantise
@@ -49,10 +48,3 @@ def write_network(
         model = openvino.Core().read_model(graph)
         openvino.save_model(model, folder / openvino_engine.GRAPH, compress_to_fp16=precision == "half")
         graph.unlink()
-
-
-def exported_engine(folder: Path, format: ExportFormat, precision: ExportPrecision) -> Engine:
-    """What runs the files of `write_network`, on the CPU."""
-    if format == "onnx":
-        return onnx_engine.OnnxEngine(folder / onnx_engine.GRAPH, "cpu")
-    return openvino_engine.OpenVinoEngine(folder, "cpu", exact=precision != "half")

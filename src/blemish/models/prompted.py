@@ -145,7 +145,10 @@ class PromptedNetwork(nn.Module):
             chosen = similarities.argmax(dim=1)
         else:
             chosen = torch.full((len(images),), product, device=images.device)
-        reconstruction = self.reconstruct(tokens, chosen)
+        return self.answer(tokens, similarities, chosen, self.reconstruct(tokens, chosen))
+
+    def answer(self, tokens: Tensor, similarities: Tensor, chosen: Tensor, reconstruction: Tensor) -> PromptedMaps:
+        """Maps and category logits of standardised tokens, reconstructed under the prompts of the products `chosen`."""
         maps = self.model.maps(tokens, reconstruction)
         refined, head = maps.refiner_map, self.categories
         return PromptedMaps(
