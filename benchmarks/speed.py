@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lessons import PAPER_DECODER, Lessons
 from metrics import make_product, scikit_learn_metrics
 from numpy.typing import NDArray
 from PIL import Image
@@ -37,8 +38,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from blemish.backbones.backbone import build_backbone
 from blemish.calibration import Calibration, ProductCalibration
 from blemish.config import TeachConfig, TrainConfig
-from blemish.data.dataset import Dataset
-from blemish.data.defects import DefectExample
 from blemish.engines.engine import Engine
 from blemish.engines.load import load_exported
 from blemish.engines.torch_engine import TorchEngine
@@ -48,7 +47,6 @@ from blemish.inspection import Inspection
 from blemish.inspector import Inspector
 from blemish.model_folder import Exported, ExportFormat, ExportPrecision
 from blemish.models.prompted import PromptedNetwork
-from blemish.procedural.demo import make_demo
 from blemish.synthesis.pseudo import PseudoAnomalies
 from blemish.training.anomalies import AnomalyMaker
 from blemish.training.batches import BatchSource
@@ -307,20 +305,8 @@ def teaching_rows() -> Iterator[dict[str, Any]]:
     decoder a few steps are measured.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        make_demo(Path(temporary) / "demo", train=24, test_normal=1, test_defective=1)
-        dataset = Dataset.from_folder(Path(temporary) / "demo")
-        product = max(dataset.products, key=lambda one: len(_categories(dataset, one)))
-        chosen = _categories(dataset, product)[:5]
-        samples = tuple(
-            sample
-            for sample in dataset
-            if sample.product == product
-            and sample.split == "train"
-            and (sample.defect in chosen or not sample.defective)
-        )
-        examples = [one for sample in samples if sample.defective and (one := DefectExample.of(sample))]
-        normal = Dataset(tuple(sample for sample in samples if not sample.defective))
-        model = train(normal, TrainConfig.of("fast", steps=5))
+        lessons = Lessons.drawn(Path(temporary) / "demo")
+        model = train(lessons.normal, TrainConfig.of("fast", steps=5))
 
         def taught(changes: dict[str, Any]) -> tuple[float, float]:
             """Seconds before the first step and of one step."""
@@ -330,21 +316,20 @@ def teaching_rows() -> Iterator[dict[str, Any]]:
             def report(progress: TrainProgress) -> None:
                 times[progress.stage, progress.done] = time.perf_counter()
 
-            teach(model, examples, TeachConfig.of("fast", **changes), progress=report)
+            teach(model, lessons.examples, TeachConfig.of("fast", **changes), progress=report)
             before = max(at for (stage, _), at in times.items() if stage == "features")
             done, last = max((done, at) for (stage, done), at in times.items() if stage == "training")
             return before - started, (last - before) / done
 
-        decoder = {"width": 1024, "components": 0, "error": False, "context": 0, "members": 1, "loss_stride": 1}
         pairs = []
         for _ in range(3):
-            plain_before, plain_step = taught({**decoder, "steps": 3})
+            plain_before, plain_step = taught({**PAPER_DECODER, "steps": 3})
             before, step = taught({})
-            steps = TeachConfig.of("fast").steps_for(len(chosen))
+            steps = TeachConfig.of("fast").steps_for(lessons.categories)
             pairs.append((plain_before + steps * plain_step, before + steps * step, plain_step / step))
         ratios = sorted(one / other for one, other, _ in pairs)
         yield {
-            "what": f"UniADC, learning {len(chosen)} categories",
+            "what": f"UniADC, learning {lessons.categories} categories",
             "how": f"fast; a step alone {statistics.median(one for *_, one in pairs):.0f} ×",
             "plain_ms": 1000 * statistics.median(one for one, *_ in pairs),
             "ours_ms": 1000 * statistics.median(other for _, other, _ in pairs),
@@ -353,10 +338,6 @@ def teaching_rows() -> Iterator[dict[str, Any]]:
             "to": ratios[-1],
             "turns": len(pairs),
         }
-
-
-def _categories(dataset: Dataset, product: str) -> list[str]:
-    return sorted({str(one.defect) for one in dataset if one.product == product and one.defective and one.defect})
 
 
 def start_rows(model: Path) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from blemish.backbones.description import Description
 from blemish.backbones.reduced import ReducedBackbone, reduced
 from blemish.config import BackboneConfig, ModelConfig, TeachConfig
 from blemish.engines.engine import EngineMaps
+from blemish.engines.replay import Replayed
 from blemish.engines.tensors import read_metadata, read_tensors, save_tensors
+from blemish.engines.transfer import fetched, sent
 from blemish.errors import ConfigError, ModelError
 from blemish.models.categories import CategoryHead
-from blemish.models.prompted import PromptedNetwork
+from blemish.models.prompted import PromptedMaps, PromptedNetwork
 
 WEIGHTS, PROMPTS, BACKBONE = "model.safetensors", "prompts.safetensors", "backbone.safetensors"
 CATEGORIES = "categories.safetensors"
@@ -36,19 +39,22 @@ class TorchEngine:
         self.device = pick_device(device)
         self.network = network.eval().to(self.device)
         self.network.encode_prompts()
+        # the search in a prompt bank waits for the products
+        replays = self.device.type == "cuda" and network.bank is None
+        self._tensors: Callable[..., tuple[Tensor, ...]] = Replayed(self._plain) if replays else self._plain
+
+    def _plain(self, images: Tensor, product: Tensor) -> tuple[Tensor, ...]:
+        maps: PromptedMaps = self.network(images, product)
+        return maps.tensors()
 
     @torch.inference_mode()
     def run(self, images: NDArray[np.uint8], product: int | None = None) -> EngineMaps:
         """See `Engine.run`."""
-        maps = self.network(torch.from_numpy(images).to(self.device), product)
-        refined = maps.refiner_map
-        return EngineMaps(
-            maps.similarities.float().cpu().numpy(),
-            maps.products.cpu().numpy(),
-            maps.reconstruction_map.float().cpu().numpy(),
-            None if refined is None else refined.float().cpu().numpy(),
-            None if maps.category_logits is None else maps.category_logits.float().cpu().numpy(),
-        )
+        products = torch.full((len(images),), -1 if product is None else product, device=self.device)
+        answers = fetched(self._tensors(sent(images, self.device), products))
+        similarities, chosen, reconstruction, *more = answers
+        refined = more.pop(0) if self.network.model.refiner is not None else None
+        return EngineMaps(similarities, chosen, reconstruction, refined, more[0] if more else None)
 
     def with_categories(self, head: CategoryHead | None) -> TorchEngine:
         """The same network with other categories, or with none; its weights are shared."""

@@ -57,23 +57,13 @@ class ExportedNetwork(nn.Module):
             What `EngineMaps` holds, as far as the network has it.
         """
         network = self.network
-        tokens = network.standardised(network.tokens(images))
-        similarities = network.similarities(tokens)
-        chosen = torch.where(product < 0, similarities.argmax(dim=1), product)
+        tokens, similarities, chosen = network.recognised(images, product)
         if network.bank is None or self.search is None:
             reconstruction = network.model.decode(network.model.encode(tokens), network.get_buffer("encoded")[chosen])
         else:
             prompts = network.bank.compose(self.search(tokens, chosen), chosen)
             reconstruction = network.model.reconstruct(tokens, prompts)
-        maps = network.answer(tokens, similarities, chosen, reconstruction)
-        answers = (
-            maps.similarities,
-            maps.products,
-            maps.reconstruction_map,
-            maps.refiner_map,
-            maps.category_logits,
-        )
-        return tuple(one for one in answers if one is not None)
+        return network.answer(tokens, similarities, chosen, reconstruction).tensors()
 
 
 class Search(nn.Module):

@@ -35,6 +35,11 @@ class PromptedMaps:
     refiner_map: Tensor | None
     category_logits: Tensor | None
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All that is not None, in this order."""
+        every = (self.similarities, self.products, self.reconstruction_map, self.refiner_map, self.category_logits)
+        return tuple(one for one in every if one is not None)
+
 
 class PromptedNetwork(nn.Module):
     """OneNIP with its backbone and one stored prompt per product.
@@ -121,8 +126,8 @@ class PromptedNetwork(nn.Module):
         without = [None] * len(tokens) if excluded is None else excluded
         indices = torch.cat(
             [
-                self.bank.search(row.unsqueeze(0), int(product), None if own is None else own.unsqueeze(0))
-                for row, product, own in zip(tokens, products, without, strict=True)
+                self.bank.search(row.unsqueeze(0), product, None if own is None else own.unsqueeze(0))
+                for row, product, own in zip(tokens, products.tolist(), without, strict=True)
             ]
         )
         return self.model.reconstruct(tokens, self.bank.compose(indices, products))
@@ -132,20 +137,21 @@ class PromptedNetwork(nn.Module):
         means = F.normalize(tokens.mean(dim=(2, 3)), dim=1)
         return means @ F.normalize(self.get_buffer("prompts").mean(dim=(2, 3)), dim=1).T
 
-    def forward(self, images: Tensor, product: int | None = None) -> PromptedMaps:
+    def forward(self, images: Tensor, product: Tensor) -> PromptedMaps:
         """Inspect images.
 
         Args:
             images: uint8 B×S×S×3.
-            product: index of the product they all show; None: chosen for each.
+            product: int64 B, index of the product that an image shows; −1: the most similar one.
         """
+        tokens, similarities, chosen = self.recognised(images, product)
+        return self.answer(tokens, similarities, chosen, self.reconstruct(tokens, chosen))
+
+    def recognised(self, images: Tensor, product: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Standardised tokens, their similarities to the products, and the products; inputs as for `forward`."""
         tokens = self.standardised(self.tokens(images))
         similarities = self.similarities(tokens)
-        if product is None:
-            chosen = similarities.argmax(dim=1)
-        else:
-            chosen = torch.full((len(images),), product, device=images.device)
-        return self.answer(tokens, similarities, chosen, self.reconstruct(tokens, chosen))
+        return tokens, similarities, torch.where(product < 0, similarities.argmax(dim=1), product)
 
     def answer(self, tokens: Tensor, similarities: Tensor, chosen: Tensor, reconstruction: Tensor) -> PromptedMaps:
         """Maps and category logits of standardised tokens, reconstructed under the prompts of the products `chosen`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
@@ -28,6 +29,8 @@ class Refiner(nn.Module):
 
     def forward(self, error: Tensor) -> Tensor:
         """B×C×h×w, |f − f̂| → B×1×2ᵘh×2ᵘw logits, u upsamplings."""
+        if error.is_cuda:  # as its convolutions want it; otherwise each of them would turn its tensors round
+            error = error.contiguous(memory_format=torch.channels_last)
         return self.predictor(self.block2(self.block1(self.bottleneck(error))))  # type: ignore[no-any-return]
 
 

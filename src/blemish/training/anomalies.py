@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from blemish.engines.transfer import sent
 from blemish.synthesis.on_device import PseudoAnomaliesOnDevice
 from blemish.synthesis.pseudo import PseudoAnomalies
 from blemish.training.store import Store
@@ -48,7 +49,7 @@ class AnomalyMaker:
             uint8 B×S×S×3 and uint8 B×S×S, 1 where defective, on the device.
         """
         if self._there is not None:
-            images = self._images[torch.from_numpy(rows).to(self._images.device)].to(self._device)
+            images = self._images[sent(rows, self._images.device)].to(self._device)
             anomalous, masks = self._there.make(images, keys.tolist())
             return anomalous, masks.to(torch.uint8)
         here, where = self._synthesis.make(self._pixels[rows], keys.tolist())

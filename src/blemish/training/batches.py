@@ -11,6 +11,7 @@ from torch import Tensor
 
 from blemish.backbones.reduced import ReducedBackbone
 from blemish.config import TrainConfig
+from blemish.engines.transfer import sent
 from blemish.models.prompted import PromptedNetwork
 from blemish.procedural.seeding import generator
 from blemish.training.anomalies import AnomalyMaker
@@ -106,7 +107,7 @@ class BatchSource:
             return self._clean_batch(rows, prompts), rng
         if self._pool is not None:
             self._pool.renew(step)
-            slots = torch.from_numpy(versions * len(self._clean) + rows).to(self._pool.features.device)
+            slots = sent(versions * len(self._clean) + rows, self._pool.features.device)
             anomalous = standardised(self._network, self._pool.features[slots])
             masks = self._pool.masks(slots)
         else:
@@ -134,7 +135,7 @@ class BatchSource:
 
     def _own_neighbours(self, rows: NDArray[np.int64]) -> Tensor:
         assert self._found is not None
-        return self._found[torch.from_numpy(rows).to(self._found.device)]
+        return self._found[sent(rows, self._found.device)]
 
     def _find_all(self, neighbours: Neighbours, store: Store) -> Tensor:
         found = store.tensor((len(self._clean), self._network.layout.side**2), torch.int32)
@@ -145,7 +146,7 @@ class BatchSource:
 
     def _tokens(self, rows: NDArray[np.int64]) -> Tensor:
         """Standardised tokens of training images."""
-        return standardised(self._network, self._clean[torch.from_numpy(rows).to(self._clean.device)])
+        return standardised(self._network, self._clean[sent(rows, self._clean.device)])
 
     def _means(self) -> NDArray[np.float32]:
         parts = np.array_split(np.arange(len(self._clean)), -(-len(self._clean) // _STATISTICS_CHUNK))

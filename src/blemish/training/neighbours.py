@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from blemish.engines.transfer import sent
 from blemish.models.prompt_bank import PromptBank, draw_patches
 from blemish.models.prompted import PromptedNetwork
 from blemish.procedural.seeding import generator
@@ -77,5 +78,4 @@ class Neighbours:
     def compose(self, indices: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """Prompt tokens B×C×h×w of the patches that were found."""
         device = self.patch_group.device
-        products = torch.from_numpy(self.product[rows]).to(device)
-        return self.bank.compose(indices.to(device).long(), products)
+        return self.bank.compose(indices.to(device).long(), sent(self.product[rows], device))

@@ -51,21 +51,22 @@ class TrainingStep(nn.Module):
         self._noise = noise
 
     def fuse(self) -> None:
-        """Let PyTorch compile the step: worth its minute on a GPU, where thousands of steps follow.
+        """Let PyTorch compile the step and record its kernels: worth its minute on a GPU, where thousands follow.
 
         Where it cannot, for want of a compiler, a warning says so and the step stays as it is.
         """
         from torch._dynamo.exc import TorchDynamoException
         from torch._inductor.exc import InductorError
 
-        plain, compiled = self._losses, torch.compile(self._losses)
+        plain, compiled = self._losses, torch.compile(self._losses, mode="reduce-overhead")
 
         def losses(*inputs: Any) -> dict[str, Tensor]:
             try:
-                return compiled(*inputs)
+                found = compiled(*inputs)  # in memory that the next step overwrites
+                return {name: loss.clone() for name, loss in found.items()}
             except (TorchDynamoException, InductorError) as error:
-                reason = str(error).strip().splitlines() or [type(error).__name__]
-                _log.warning("the training step cannot be compiled and takes longer: %s", reason[0])
+                reason = " ".join(str(error).split("\n")[:2]) or type(error).__name__
+                _log.warning("the training step cannot be compiled and takes longer: %s", reason)
                 self._losses = plain  # type: ignore[method-assign]
                 return plain(*inputs)
 
@@ -118,14 +119,19 @@ class TrainingStep(nn.Module):
     def _reconstruct(
         self, inputs: Tensor, prompts: Tensor, noise: Tensor | None, prompt_noise: Tensor | None
     ) -> Tensor:
-        """One prompt for both streams is encoded once."""
+        """One prompt for both streams is encoded once, together with them."""
         model = self.model
         repeats = len(inputs) // len(prompts)
         if not model.transforms:
             return torch.cat([prompts] * repeats)
-        encoded_prompt = model.encode(self._jittered(prompts, prompt_noise)) if model.prompted else None
-        encoded = model.encode(self._jittered(inputs, noise))
-        added = model.decode(encoded, encoded if encoded_prompt is None else torch.cat([encoded_prompt] * repeats))
+        seen = self._jittered(inputs, noise)
+        if model.prompted:
+            both = model.encode(torch.cat([self._jittered(prompts, prompt_noise), seen]))
+            encoded_prompt, encoded = both.split([len(prompts), len(inputs)])
+            added = model.decode(encoded, torch.cat([encoded_prompt] * repeats))
+        else:
+            encoded = model.encode(seen)
+            added = model.decode(encoded, encoded)
         return torch.cat([prompts] * repeats) + added if model.adds_to_prompt else added
 
     def _jittered(self, tokens: Tensor, noise: Tensor | None) -> Tensor:
