@@ -19,6 +19,7 @@ from blemish.data.decode import IntensityRange, bit_depth, image_size, load_squa
 from blemish.data.masks import resize_mask
 from blemish.engines.engine import Engine, EngineMaps
 from blemish.engines.load import load_engine
+from blemish.engines.tiled import run_tiled
 from blemish.errors import ConfigError, ImageError
 from blemish.inspection import UNKNOWN_PRODUCT, Failure, Inspection
 from blemish.kept.examples import ExamplesFolder, KeptExamples
@@ -27,6 +28,7 @@ from blemish.model_folder import Exported
 from blemish.naming import Claims, distinct, with_names
 from blemish.regions import find_parts
 from blemish.scoring import fuse, image_score
+from blemish.tiling import Tiling
 
 Image = str | Path | NDArray[np.uint8]
 _DECODERS = 2
@@ -43,8 +45,8 @@ class RawMaps:
         product: the product whose prompt was used.
         named: the caller named the product, so that it is not in question.
         similarities: cosine similarity to each product's prompt.
-        reconstruction: float32 S×S, ≥ 0.
-        refiner: float32 S×S in [0, 1]; None without a refiner.
+        reconstruction: float32 M×M, ≥ 0.
+        refiner: float32 M×M in [0, 1]; None without a refiner.
         claims: of the product's categories; None while it has none.
     """
 
@@ -67,7 +69,7 @@ class Inspector:
         products: names, in the order of the engine's prompts.
         config: how it was trained.
         calibration: thresholds, p-values and fusion weights per product.
-        rois: per product a bool S×S mask, true where defects count; products without one count everywhere.
+        rois: per product a bool M×M mask, true where defects count; products without one count everywhere.
         curve: losses of the training as JSON lines.
         seen: fingerprints (`data.duplicates.file_hash`) of the images that trained or calibrated it.
         categories: product → names of its defects, in the order in which they were learned.
@@ -146,8 +148,13 @@ class Inspector:
 
     @property
     def size(self) -> int:
-        """Side of the square that images are squashed to, in pixels."""
-        return self.config.model.size
+        """Side M of the square that images are squashed to, in pixels; the network sees it in tiles."""
+        return self.tiling.side
+
+    @property
+    def tiling(self) -> Tiling:
+        """How that square is divided."""
+        return self.config.model.tiling
 
     def inspect(self, image: Image, *, product: str | None = None) -> Inspection:
         """Inspect one image: a file, or uint8 H×W×3 RGB.
@@ -180,6 +187,7 @@ class Inspector:
     ) -> Iterator[RawMaps | Failure]:
         """The engine's maps, before fusion and verdict; otherwise as `inspect_many`."""
         index = None if product is None else self._index(product)
+        batch = max(1, batch // self.tiling.tiles)
         with ThreadPoolExecutor(_DECODERS) as pool:
             decoded = self._decoded(images, product, pool, ahead=2 * batch)
             while chunk := list(islice(decoded, batch)):
@@ -218,7 +226,7 @@ class Inspector:
         return with_names(found, [pixels for _, pixels in parts], raw.claims, self.teaching.certainty)
 
     def fused(self, raw: RawMaps, fusion: FusionWeights | None = None) -> NDArray[np.float32]:
-        """The final anomaly map, S×S; `fusion` replaces the stored weights."""
+        """The final anomaly map, M×M; `fusion` replaces the stored weights."""
         weights = fusion or self.calibration[raw.product].fusion
         detection = None if raw.claims is None else raw.claims.detection
         return fuse(raw.reconstruction, raw.refiner, weights, self.rois.get(raw.product), detection)
@@ -296,9 +304,7 @@ class Inspector:
 
     def _find_out(self, item: _Decoded) -> int:
         """The product of an image that may be scaled in several ways: the most similar under its own scaling."""
-        found = dict(
-            zip(item.scalings, self.engine.run(np.stack(list(item.scalings.values()))).similarities, strict=True)
-        )
+        found = dict(zip(item.scalings, self._answers(list(item.scalings.values()), None).similarities, strict=True))
         own = [found[self.calibration[name].intensity_range][row] for row, name in enumerate(self.products)]
         return int(np.argmax(own))
 
@@ -310,10 +316,13 @@ class Inspector:
         results: list[RawMaps | Failure | None] = [None] * len(items)
         for index, members in rows.items():
             scaling = None if index is None else self.calibration[self.products[index]].intensity_range
-            maps = self.engine.run(np.stack([items[row].pixels(scaling) for row in members]), index)
+            maps = self._answers([items[row].pixels(scaling) for row in members], index)
             for place, row in enumerate(members):
                 results[row] = self._raw(items[row], maps, place, named=named)
         yield from (result for result in results if result is not None)
+
+    def _answers(self, images: list[NDArray[np.uint8]], product: int | None) -> EngineMaps:
+        return run_tiled(self.engine, self.tiling, np.stack(images), product)
 
     def _raw(self, item: _Decoded, maps: EngineMaps, row: int, *, named: bool) -> RawMaps | Failure:
         refiner = None if maps.refiner is None else maps.refiner[row]

@@ -225,6 +225,13 @@ def _runtime(header: Header) -> list[str]:
     return [f"It runs on {names[header.exported.engine]}, {header.exported.precision}, without PyTorch."]
 
 
+def _sizes(train: TrainConfig) -> str:
+    tiling = train.model.tiling
+    if tiling.count == 1:
+        return f"{tiling.size} px"
+    return f"{tiling.side} px in {tiling.count} × {tiling.count} overlapping tiles of {tiling.size} px"
+
+
 def _card(header: Header, calibration: Calibration) -> str:
     train = header.train
     lines = [
@@ -235,7 +242,7 @@ def _card(header: Header, calibration: Calibration) -> str:
         f"# A Blemish model for {len(header.products)} product{'s' * (len(header.products) != 1)}",
         "",
         f"OneNIP, preset `{train.preset}`, decoder `{train.model.decoder}`, backbone `{train.backbone.name}`, "
-        f"{train.model.size} px, seed {train.seed}.",
+        f"{_sizes(train)}, seed {train.seed}.",
         "It was trained on normal images alone.",
         *_runtime(header),
         *_names(header),

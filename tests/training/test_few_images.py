@@ -10,6 +10,7 @@ from PIL import Image
 
 from blemish.data.dataset import Dataset
 from blemish.data.sample import Sample
+from blemish.tiling import Tiling
 from blemish.training.images import FEW, TrainingImage, TrainingSet
 from blemish.training.kept import keep_images
 
@@ -98,7 +99,7 @@ def training_of(tmp_path: Path, groups: list[str | None]) -> tuple[TrainingSet, 
 @pytest.mark.parametrize("count", [1, 5, 48])
 def test_kept_images_are_those_of_their_rows(tmp_path: Path, count: int) -> None:
     training, pixels = training_of(tmp_path, [f"tile {number // 2}" for number in range(30)])
-    kept = keep_images(training, pixels, {"nut": None}, count, 0)["nut"]
+    kept = keep_images(training, pixels, Tiling(pixels.shape[1]), {"nut": None}, count, 0)["nut"]
     assert len(kept.train) == len(kept.rows) == min(count, len(training.train))
     assert len(kept.held) == len(kept.groups) == min(count, len(training.held))
     assert list(kept.rows) == sorted(set(kept.rows))
@@ -115,17 +116,17 @@ def test_kept_images_are_those_of_their_rows(tmp_path: Path, count: int) -> None
 def test_kept_images_are_of_as_many_parts_as_there_are(tmp_path: Path) -> None:
     training, pixels = training_of(tmp_path, ["large"] * 20 + [f"tile {number}" for number in range(10)])
     parts = {image.group for image in training.train}
-    kept = keep_images(training, pixels, {"nut": None}, len(parts), 0)["nut"]
+    kept = keep_images(training, pixels, Tiling(pixels.shape[1]), {"nut": None}, len(parts), 0)["nut"]
     assert len({kept.parts[row] for row in kept.rows}) == len(parts)
 
 
 def test_none_are_kept_where_none_are_wanted(tmp_path: Path) -> None:
     training, pixels = training_of(tmp_path, [None] * 10)
-    assert keep_images(training, pixels, {"nut": None}, 0, 0) == {}
+    assert keep_images(training, pixels, Tiling(pixels.shape[1]), {"nut": None}, 0, 0) == {}
 
 
 def test_copies_that_calibrate_are_kept_as_they_were(tmp_path: Path) -> None:
     training, pixels = training_of(tmp_path, [None] * 2)
-    kept = keep_images(training, pixels, {"nut": None}, 48, 1)["nut"]
+    kept = keep_images(training, pixels, Tiling(pixels.shape[1]), {"nut": None}, 48, 1)["nut"]
     for image, pixel in zip(training.held, kept.held, strict=True):
         np.testing.assert_array_equal(image.load(16, None, 1), pixel)

@@ -12,9 +12,11 @@ import typer
 from blemish.cli import options
 from blemish.cli.console import duration, plain_table, say
 from blemish.cli.messages import quoted
-from blemish.errors import DataError
+from blemish.config import MOST_TILES
+from blemish.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from blemish.config import TrainConfig
     from blemish.data.dataset import Dataset
     from blemish.inspector import Inspector
 
@@ -70,6 +72,15 @@ def train(
             rich_help_panel=_TRAINING,
         ),
     ] = None,
+    tiles: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|N",
+            help="Cut images into N × N overlapping tiles and look at each at the network's resolution, for small "
+            "defects on large images; auto: as many as their size asks for. Inspecting takes N × N times as long.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = "1",
     textures: Annotated[
         Path | None,
         typer.Option(
@@ -98,6 +109,8 @@ def train(
         blemish train images/ -o line.blemish --roi bottle=bottle-mask.png --resume
 
         blemish train images/ -o line.blemish --defects defects/
+
+        blemish train boards/ -o boards.blemish --tiles auto
     """
     from blemish.cli.console import training_progress
     from blemish.cli.inputs import read_rois
@@ -116,12 +129,13 @@ def train(
     check_target(output, overwrite=overwrite, marker=CONFIG)
     dataset = Dataset.from_folder(*data, split=split.value, seed=seed)
     refuse_fatal(dataset)
+    config = _tiled(config, tiles, dataset)
     rois = read_rois(roi or [], dataset.products)
     sets, described = read_lessons(defects or [], priors)
     if described is not None:
         described.check_products(dataset.products)
     if not quiet:
-        _announce(dataset)
+        _announce(dataset, config)
     try:
         with training_progress(quiet=quiet) as progress:
             inspector = train_model(
@@ -196,13 +210,28 @@ def _changes(
     return given | ({"backbone": network} if network else {})
 
 
-def _announce(dataset: Dataset) -> None:
+def _tiled(config: TrainConfig, tiles: str, dataset: Dataset) -> TrainConfig:
+    from blemish.training.images import suitable_tiles
+
+    if tiles == "auto":
+        count = suitable_tiles(dataset, config.model.size)
+    elif tiles.isdecimal() and 1 <= int(tiles) <= MOST_TILES:
+        count = int(tiles)
+    else:
+        raise ConfigError(f"Images cannot be cut into '{tiles}' tiles.", f"Say auto, or 1 to {MOST_TILES} per axis.")
+    return config.model_copy(update={"model": config.model.model_copy(update={"tiles": count})})
+
+
+def _announce(dataset: Dataset, config: TrainConfig) -> None:
     from blemish.cli.console import console
 
     for one in dataset.layouts:
         say(f"{one.root}: {one.sentence}")
     rows = [(product, len(dataset.train_normals(product))) for product in dataset.products]
     console().print(plain_table(("product", "normal images"), rows))
+    tiling = config.model.tiling
+    if tiling.count > 1:
+        say(f"Images are scaled to {tiling.side} px and cut into {tiling.count} × {tiling.count} overlapping tiles.")
     if warnings := sum(problem.severity == "warning" for problem in dataset.problems):
         say(f"{warnings} warnings about this data: see blemish check.", style="yellow")
 

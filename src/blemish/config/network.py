@@ -9,9 +9,11 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from blemish.config.base import Config
+from blemish.tiling import Tiling
 
 DecoderName = Literal["dynamic", "static", "uniad", "none"]
 
+MOST_TILES = 16  # per axis
 HUB_ID = r"[\w.-]+/[\w.-]+"
 
 
@@ -55,6 +57,8 @@ class ModelConfig(Config):
 
     Attributes:
         size: side of the square input in pixels, a multiple of 16.
+        tiles: per axis, each of that size, into which images are cut; neighbours overlap by a quarter. 1: the whole
+            image at once (the paper).
         detail: 1: every level is resized to one cell per token (the paper). 2: finer levels keep 2×2 cells per
             token, so that error map and refiner see twice the resolution.
         neighbourhood: each level is averaged over so many cells squared before anything else; 1: not (the paper).
@@ -76,6 +80,7 @@ class ModelConfig(Config):
     """
 
     size: int = Field(default=224, ge=64, le=1024, multiple_of=16)
+    tiles: int = Field(default=1, ge=1, le=MOST_TILES)
     detail: Literal[1, 2] = 1
     neighbourhood: Literal[1, 3, 5] = 1
     equal_levels: bool = False
@@ -101,6 +106,11 @@ class ModelConfig(Config):
     def grid(self) -> int:
         """Tokens per side."""
         return self.size // 16
+
+    @property
+    def tiling(self) -> Tiling:
+        """How images are divided."""
+        return Tiling(self.size, self.tiles)
 
     @property
     def window(self) -> int:

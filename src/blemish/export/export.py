@@ -47,7 +47,7 @@ def export(
         format: `onnx` or `openvino`.
         precision: `float32`; `half`: weights are stored in half precision, and OpenVINO also computes in it where the
             device is faster so; `int8`: convolutions in 8-bit integers.
-        images: normal images uint8 S×S×3 at model size, with which the two are compared and integers are scaled; those
+        images: normal images uint8 M×M×3 at model size, with which the two are compared and integers are scaled; those
             that stayed with the model unless given.
         overwrite: whether an existing model may be replaced.
 
@@ -62,8 +62,7 @@ def export(
     check_target(Path(output), overwrite=overwrite, marker=CONFIG)
     with tempfile.TemporaryDirectory(prefix="blemish-") as temporary:
         folder = Path(temporary)
-        calibrating = _CALIBRATING // (2 * len(inspector.products)) or 1
-        few = np.stack(_shown(inspector, images, calibrating)) if precision == "int8" else None
+        few = _calibrating(inspector, images) if precision == "int8" else None
         write_network(inspector.engine.network, folder, format, precision, few)
         header = Exported(engine=format, precision=precision)
         exported = replace(
@@ -87,6 +86,13 @@ def export(
             )
         exported.save(output, overwrite=overwrite)
     return parity
+
+
+def _calibrating(inspector: Inspector, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Tiles by which integers are scaled."""
+    shown = _shown(inspector, images, _CALIBRATING // (2 * len(inspector.products)) or 1)
+    tiles = np.concatenate([inspector.tiling.cut(image) for image in shown])
+    return tiles[:: max(1, len(tiles) // _CALIBRATING)]
 
 
 def _shown(inspector: Inspector, images: Sequence[NDArray[np.uint8]], count: int) -> list[NDArray[np.uint8]]:

@@ -21,15 +21,15 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class KeptImages:
-    """Normal images of one product at model size.
+    """Normal images of one product at model size, whole.
 
     Attributes:
-        train: uint8 N×S×S×3, some of the images that trained the model.
+        train: uint8 N×M×M×3, some of the images that trained the model.
         rows: place of each among all training images of the product, N numbers.
         parts: for every training image of the product the number of the physical part that it shows. Patches of a
-            prompt bank go round these images: patch p is of image p mod len(parts).
-        held: uint8 M×S×S×3, images that calibrated the model and did not train it.
-        groups: the part that each held image shows, M names.
+            prompt bank go round the tiles of these images: patch p is of tile p mod (tiles of an image · len(parts)).
+        held: uint8 H×M×M×3, images that calibrated the model and did not train it.
+        groups: the part that each held image shows, H names.
     """
 
     train: Pixels
@@ -38,10 +38,10 @@ class KeptImages:
     held: Pixels
     groups: tuple[str, ...]
 
-    def own_patches(self, row: int, patches: int) -> NDArray[np.bool_]:
-        """Which of a bank's patches show the same part as training image `row`."""
-        parts = np.array(self.parts)
-        return np.asarray(parts[np.arange(patches) % len(parts)] == parts[row])
+    def own_patches(self, row: int, patches: int, tiles: int = 1) -> NDArray[np.bool_]:
+        """Which of a bank's patches show the same part as training image `row`, at so many tiles an image."""
+        parts = np.repeat(self.parts, tiles)
+        return np.asarray(parts[np.arange(patches) % len(parts)] == self.parts[row])
 
 
 class KeptFolder(PerProduct[KeptImages]):

@@ -17,6 +17,7 @@ from blemish.data.decode import IntensityRange
 from blemish.errors import ImageError
 from blemish.inspection import Failure
 from blemish.models.prompted import PromptedNetwork
+from blemish.tiling import Tiling
 from blemish.training.anomalies import AnomalyMaker
 from blemish.training.images import TrainingImage
 from blemish.training.neighbours import Neighbours
@@ -29,20 +30,23 @@ Advance = Callable[[int], None]
 
 
 def load_pixels(
-    images: Sequence[TrainingImage], size: int, ranges: dict[str, IntensityRange | None], seed: int, store: Store
+    images: Sequence[TrainingImage], tiling: Tiling, ranges: dict[str, IntensityRange | None], seed: int, store: Store
 ) -> tuple[NDArray[np.uint8], tuple[TrainingImage, ...], list[Failure]]:
-    """Squash and keep all images that can be read.
+    """Squash all images that can be read, and cut them into tiles.
 
     Returns:
-        uint8 N×S×S×3, the N images, and the files that were left out.
+        uint8 N×S×S×3, all tiles of one image after those of another; the image that each shows; and the files that
+        were left out.
     """
-    pixels: NDArray[np.uint8] = store.array((len(images), size, size, 3), np.uint8)
+    size = tiling.size
+    pixels: NDArray[np.uint8] = store.array((len(images) * tiling.tiles, size, size, 3), np.uint8)
     kept: list[TrainingImage] = []
     failures: list[Failure] = []
     for image in images:
         try:
-            pixels[len(kept)] = image.load(size, ranges[image.product], seed)
-            kept.append(image)
+            tiles = tiling.cut(image.load(tiling.side, ranges[image.product], seed))
+            pixels[len(kept) : len(kept) + len(tiles)] = tiles
+            kept += [image] * len(tiles)
         except ImageError as error:
             failures.append(Failure(str(image.path), error))
     return pixels[: len(kept)], tuple(kept), failures

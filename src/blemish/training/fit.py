@@ -48,8 +48,8 @@ def fit_calibration(
     done, total = 0, len(training.held)
     for product in training.products:
         held = [image for image in training.held if image.product == product]
-        size, scale = config.model.size, ranges[product]
-        images = [image.load(size, scale, config.seed) if image.copy else image.path for image in held]
+        side, scale = inspector.size, ranges[product]
+        images = [image.load(side, scale, config.seed) if image.copy else image.path for image in held]
         weights = _weights(_level(inspector, product, images), config)
         one = inspector.calibration[product].model_copy(update={"fusion": weights})
         inspector = inspector.with_calibration(inspector.calibration.with_product(product, one))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,16 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blemish.data.dataset import Dataset
-from blemish.data.decode import IntensityRange, load_square
+from blemish.data.decode import IntensityRange, image_size, load_square
 from blemish.data.sample import Sample
 from blemish.data.split import hold_out
-from blemish.errors import DataError
+from blemish.errors import DataError, ImageError
 from blemish.procedural.seeding import generator
 from blemish.synthesis.alter import SHADING, alter
+from blemish.tiling import Tiling
 
 FEW = 8
 """A product with fewer normal training images learns from altered copies of them as well."""
 _COPIES = 24
+_MEASURED, _MOST_TILES = 100, 8
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,21 @@ class TrainingSet:
     def indices(self, product: str) -> NDArray[np.int64]:
         """Rows of a product's training images."""
         return np.array([row for row, image in enumerate(self.train) if image.product == product])
+
+
+def suitable_tiles(dataset: Dataset, size: int) -> int:
+    """Tiles of `size` pixels per axis at which a pixel of the network is about two of a usual image, at most 8.
+
+    Nearer, tiles would show too little of the part. Images of less than 2¾ times the network's size stay whole.
+    """
+    samples = dataset.train_normals()
+    sides = []
+    for sample in samples[:: max(1, len(samples) // _MEASURED)]:
+        with suppress(ImageError):
+            sides.append(min(image_size(sample.path)))
+    side = float(np.median(sides)) / 2 if sides else size
+    tiling = Tiling(size)
+    return int(np.clip(1 + round((side - size) / (size - tiling.overlap)), 1, _MOST_TILES))
 
 
 def choose_prompts(training: TrainingSet, means: NDArray[np.float32]) -> NDArray[np.int64]:

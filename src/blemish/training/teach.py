@@ -35,7 +35,7 @@ from blemish.training.store import Store, free_megabytes
 from blemish.training.teaching.compose import Composer, priors_of
 from blemish.training.teaching.examples import Lesson, load_lesson
 from blemish.training.teaching.fit import fit_detection
-from blemish.training.teaching.source import LessonSource, subjects_of
+from blemish.training.teaching.source import LessonSource, pieces, subjects_of
 from blemish.training.teaching.step import TeachingStep
 
 _log = logging.getLogger(__name__)
@@ -154,11 +154,11 @@ def _learn(
         head,
         subjects_of(composers, inspector.products, kept, lesson.categories, names),
         config,
-        inspector.size,
+        inspector.tiling,
         store,
         fabric.global_rank,
         fabric.world_size,
-        counter(sum(map(len, composers.values())), report),
+        counter(pieces(inspector.tiling) * sum(map(len, composers.values())), report),
     )
     if run is not None and fabric.is_global_zero:
         begin_run(run, restart)

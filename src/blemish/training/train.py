@@ -121,18 +121,18 @@ def _train(
     backbone: Backbone | None,
     report: Report,
 ) -> Inspector:
-    size = config.model.size
+    tiling = config.model.tiling
     synthesis = _synthesis(config)
-    backbone = backbone or load_backbone(config.backbone, size, offline=offline)
+    backbone = backbone or load_backbone(config.backbone, tiling.size, offline=offline)
     backbone = reduced(backbone, config.backbone.components)
     ranges = _intensity_ranges(training)
-    pixels, images, failures = load_pixels(training.train, size, ranges, config.seed, store)
-    held = tuple(image for image in training.held if _readable(image, size, failures))
+    pixels, images, failures = load_pixels(training.train, tiling, ranges, config.seed, store)
+    held = tuple(image for image in training.held if _readable(image, tiling.side, failures))
     training = TrainingSet(training.products, images, held)
     _require_all_products(training, failures)
     for failure in failures:
         _log.warning("left out of training and calibration: %s", failure.error)
-    seen = file_hashes(image.path for image in images)
+    seen = file_hashes(image.path for image in images[:: tiling.tiles])
     network = PromptedNetwork(backbone, config.model, len(training.products)).to(fabric.device)
     if isinstance(backbone, ReducedBackbone):
         backbone.learn(_examples(pixels, synthesis))
@@ -161,7 +161,7 @@ def _train(
         optimise(fabric, module, source, config, steps, run, report)
     engine = TorchEngine(network, str(fabric.device))
     inspector = fit_calibration(engine, training, config, ranges, rois, seen, report)
-    return replace(inspector, kept=keep_images(training, pixels, ranges, config.kept, config.seed))
+    return replace(inspector, kept=keep_images(training, pixels, tiling, ranges, config.kept, config.seed))
 
 
 def _readable(image: TrainingImage, size: int, failures: list[Failure]) -> bool:

@@ -18,10 +18,12 @@ from blemish.models.categories import CategoryHead
 from blemish.models.prompted import PromptedNetwork
 from blemish.models.prototypes import DefectMean
 from blemish.procedural.seeding import generator
+from blemish.tiling import Tiling
 from blemish.training.features import CHUNK
 from blemish.training.store import Store
 from blemish.training.teaching.compose import NO_ROW, Composed, Composer
 
+_PIECES = 4
 _LEARN = 48  # images that tell the principal components
 
 
@@ -73,7 +75,7 @@ class LessonSource:
         head: its projections are learned here.
         subjects: the products.
         config: batch size and seed.
-        size: S.
+        tiling: how images are cut.
         store: where inputs live.
         rank, world: number of this process, and of all processes.
         advance: called with the number of images whose inputs were computed.
@@ -85,7 +87,7 @@ class LessonSource:
         head: CategoryHead,
         subjects: list[Subject],
         config: TeachConfig,
-        size: int,
+        tiling: Tiling,
         store: Store,
         rank: int = 0,
         world: int = 1,
@@ -93,14 +95,21 @@ class LessonSource:
     ) -> None:
         self._network, self._head, self._config = network, head, config
         self._share = slice(rank, None, world)
-        images = [(subject, number) for subject in subjects for number in range(len(subject.composer))]
+        self._tiling = tiling
+        self._last: tuple[int, int, Composed, NDArray[np.int64]] | None = None  # the image that was cut last
+        images = [
+            (subject, number, piece)
+            for subject in subjects
+            for number in range(len(subject.composer))
+            for piece in range(pieces(tiling))
+        ]
         categories = head.get_buffer("embeddings").shape[0]
         side = network.layout.side
         self._inputs: NDArray[np.float16] = store.array((len(images), head.channels, side, side), np.float16)
-        self._labels: NDArray[np.int16] = store.array((len(images), size, size), np.int16)
+        self._labels: NDArray[np.int16] = store.array((len(images), tiling.size, tiling.size), np.int16)
         self._own = np.zeros((len(images), categories), dtype=np.bool_)
-        self._product = np.array([subject.index for subject, _ in images])
-        self.real = np.array([number < subject.composer.real for subject, number in images])
+        self._product = np.array([subject.index for subject, _, _ in images])
+        self.real = np.array([number < subject.composer.real for subject, number, _ in images])
         sample = np.unique(np.linspace(0, len(images) - 1, _LEARN if config.components else 0).astype(np.int64))
         first = [self._compose(images, rows) for rows in _chunks(sample)]
         if first:
@@ -141,13 +150,27 @@ class LessonSource:
         )
 
     @torch.inference_mode()
-    def _compose(self, images: list[tuple[Subject, int]], rows: NDArray[np.int64]) -> _Chunk:
+    def _compose(self, images: list[tuple[Subject, int, int]], rows: NDArray[np.int64]) -> _Chunk:
         subjects = [images[row][0] for row in rows.tolist()]
-        composed = [images[row][0].composer[images[row][1]] for row in rows.tolist()]
+        composed = [self._piece(*images[row]) for row in rows.tolist()]
         pixels = torch.from_numpy(np.stack([one.image for one in composed]))
         network = self._network
         tokens = network.standardised(network.tokens(pixels.to(network.device)))
         return _Chunk(rows, subjects, composed, tokens)
+
+    def _piece(self, subject: Subject, number: int, piece: int) -> Composed:
+        """A tile of an image that was composed: first those with the most of its defects, then any."""
+        if self._tiling.count == 1:
+            return subject.composer[number]
+        if self._last is None or self._last[:2] != (subject.index, number):
+            whole = subject.composer[number]
+            labels = self._tiling.cut(whole.labels)
+            rng = generator(self._config.seed, f"tiles of {subject.index}", number)
+            order = np.lexsort((rng.permutation(len(labels)), -(labels >= 0).sum(axis=(1, 2))))
+            self._last = subject.index, number, whole, order
+        _, _, whole, order = self._last
+        tile = order[piece]
+        return Composed(self._tiling.cut(whole.image)[tile], self._tiling.cut(whole.labels)[tile], whole.row)
 
     @torch.inference_mode()
     def _keep(self, chunk: _Chunk) -> None:
@@ -166,8 +189,13 @@ class LessonSource:
         bank = self._network.bank
         if bank is None or one.row == NO_ROW:
             return None
-        own = subject.kept.own_patches(one.row, bank.get_buffer("cells").shape[1])
+        own = subject.kept.own_patches(one.row, bank.get_buffer("cells").shape[1], self._tiling.tiles)
         return None if own.all() else torch.from_numpy(own).to(bank.get_buffer("cells").device)
+
+
+def pieces(tiling: Tiling) -> int:
+    """How many tiles of an image are learned from."""
+    return min(tiling.tiles, _PIECES)
 
 
 def _chunks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
