@@ -2,7 +2,6 @@
 
     python benchmarks/gpu.py
     python benchmarks/gpu.py --only training --steps 600
-    python benchmarks/gpu.py --only naming                # whether UniADC's narrow decoder names as well as the paper's
 
 Random weights and random images, for speed does not depend on them: the preset `paper` (EfficientNet-B4, 4 + 4 layers,
 batch 64) in bf16 on 3,629 images of 15 products at 224 px. Clean features are computed once; a pool of pseudo-anomalous
@@ -14,28 +13,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import platform
 import statistics
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lessons import PAPER_DECODER, Lessons
 from torch.utils.flop_counter import FlopCounterMode
 
 from blemish.backbones.backbone import build_backbone
-from blemish.config import TeachConfig, TrainConfig
+from blemish.config import TrainConfig
 from blemish.engines.torch_engine import TorchEngine
-from blemish.evaluation.evaluate import evaluate
 from blemish.models.prompted import PromptedNetwork
 from blemish.synthesis.pseudo import PseudoAnomalies
 from blemish.training.anomalies import AnomalyMaker
@@ -46,15 +40,12 @@ from blemish.training.noise import NoiseTable
 from blemish.training.runtime import launch
 from blemish.training.step import TrainingStep
 from blemish.training.store import Store
-from blemish.training.teach import teach
-from blemish.training.train import train
 
 ROOT = Path(__file__).parents[1]
 LINES = ROOT / "docs" / "results" / "speed.jsonl"
 IMAGES, PRODUCTS, SIZE = 3629, 15, 224
 EPOCHS = 1000
 POOL, REFRESH = 4, 24  # 100 versions of each image, each seen ten times on average
-SEEDS = 3  # of the names
 WARM_UP = 150  # steps, the compilation among them
 BATCHES = (1, 32, 256)
 GOAL_MINUTES = 15
@@ -187,34 +178,6 @@ def inspection() -> list[dict[str, Any]]:
     return rows
 
 
-def naming() -> Iterator[dict[str, Any]]:
-    """Names given rightly after learning with `fast` and with the paper's decoder, on the same drawn images."""
-    kinds: dict[str, dict[str, Any]] = {"fast": {}, "width 1024": PAPER_DECODER}
-    jobs = [(kind, seed) for seed in range(SEEDS) for kind in kinds]
-    with ProcessPoolExecutor(len(jobs), multiprocessing.get_context("spawn")) as pool:
-        found = dict(zip(jobs, pool.map(_named, [(seed, kinds[kind]) for kind, seed in jobs]), strict=True))
-    for kind in kinds:
-        yield {
-            "what": f"UniADC, {kind}",
-            "accuracy": [found[kind, seed][0] for seed in range(SEEDS)],
-            "seconds_taught": statistics.median(found[kind, seed][1] for seed in range(SEEDS)),
-        }
-
-
-def _named(job: tuple[int, dict[str, Any]]) -> tuple[float, float]:
-    """Share of the test images that are named rightly, and how long learning took."""
-    seed, changes = job
-    with tempfile.TemporaryDirectory() as temporary:
-        lessons = Lessons.drawn(Path(temporary) / "demo", seed, test=12)
-        model = train(lessons.normal, TrainConfig.of("fast", seed=seed, steps=200, hold_out=0.4, false_alarm_rate=0.1))
-        started = time.perf_counter()
-        taught, _ = teach(model, lessons.examples, TeachConfig.of("fast", seed=seed, **changes))
-        taken = time.perf_counter() - started
-        accuracy = evaluate(taught, lessons.test).mean("accuracy")
-    assert accuracy is not None
-    return accuracy, taken
-
-
 def commit() -> str:
     found = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -225,7 +188,7 @@ def commit() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=1000, help="steps to measure, the first 150 of them not")
-    parser.add_argument("--only", nargs="+", choices=["training", "plain", "inspection", "naming"])
+    parser.add_argument("--only", nargs="+", choices=["training", "plain", "inspection"])
     parser.add_argument("--output", type=Path, default=LINES)
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
@@ -235,7 +198,6 @@ def main() -> None:
         "inspection": inspection,
         "plain": lambda: [training(min(arguments.steps, 300), fused=False)],
         "training": lambda: [training(arguments.steps, fused=True)],
-        "naming": naming,
     }
     for name, measure in work.items():
         if arguments.only and name not in arguments.only:

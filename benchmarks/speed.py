@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py                          # everything
     python benchmarks/speed.py --rows inspect training
+    python benchmarks/speed.py --rows names             # whether a narrow decoder names as well; hours without a GPU
     python benchmarks/speed.py --page                   # docs/performance.md from what was measured
 
 Each row is a ratio: the plain version (`plain.py`) and ours take turns in one run, and the median of the ratios of
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import shlex
@@ -21,7 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,7 @@ from blemish.config import TeachConfig, TrainConfig
 from blemish.engines.engine import Engine
 from blemish.engines.load import load_exported
 from blemish.engines.torch_engine import TorchEngine
+from blemish.evaluation.evaluate import evaluate
 from blemish.evaluation.metrics import pixel_metrics
 from blemish.export.network import write_network
 from blemish.inspection import Inspection
@@ -126,22 +130,29 @@ def rate(dtype: torch.dtype, side: int = 2048, times: int = 12) -> float:
     return 2 * side**3 / min(seconds(lambda: a @ b) for _ in range(times))
 
 
-def engines(network: PromptedNetwork, folder: Path) -> Iterator[tuple[str, Engine]]:
-    """Everything that can run the network."""
-    yield "PyTorch", TorchEngine(network, "cpu")
-    kinds: tuple[tuple[str, ExportFormat, ExportPrecision], ...] = (
-        ("ONNX Runtime", "onnx", "float32"),
-        ("OpenVINO", "openvino", "float32"),
-        ("OpenVINO, bf16", "openvino", "half"),
-    )
-    for name, format, precision in kinds:
+ENGINES: dict[str, tuple[ExportFormat, ExportPrecision] | None] = {
+    "PyTorch": None,
+    "ONNX Runtime": ("onnx", "float32"),
+    "OpenVINO": ("openvino", "float32"),
+    "OpenVINO, bf16": ("openvino", "half"),
+}
+
+
+def engines(network: PromptedNetwork, folder: Path, names: Sequence[str]) -> Iterator[tuple[str, Engine]]:
+    """Everything that can run the network, as far as it is asked for."""
+    for name in names:
+        kind = ENGINES[name]
+        if kind is None:
+            yield name, TorchEngine(network, "cpu")
+            continue
+        format, precision = kind
         target = folder / f"{format}-{precision}"
         target.mkdir()
         write_network(network, target, format, precision)
         yield name, load_exported(target, Exported(engine=format, precision=precision), format, "cpu")
 
 
-def inspect_rows() -> Iterator[dict[str, Any]]:
+def inspect_rows(names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """One image at a time, from pixels to maps."""
     prompts, images = random_images(PRODUCTS, 1), random_images(8)
     network = paper_network(prompts)
@@ -155,7 +166,7 @@ def inspect_rows() -> Iterator[dict[str, Any]]:
         "rate_bf16": rate(torch.bfloat16),
     }
     with tempfile.TemporaryDirectory() as folder:
-        for name, engine in engines(network, Path(folder)):
+        for name, engine in engines(network, Path(folder), names):
             scale = max(float(one.max()) for one, _ in expected)
             difference = max(
                 float(np.abs(engine.run(images[row : row + 1], 1).reconstruction - one.numpy()).max()) / scale
@@ -165,7 +176,7 @@ def inspect_rows() -> Iterator[dict[str, Any]]:
             yield {"what": "inspect one image", "how": name, **times, "difference": difference, **floors}
 
 
-def folder_rows(count: int) -> Iterator[dict[str, Any]]:
+def folder_rows(count: int, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """A folder, decoding included, to verdicts."""
     prompts = random_images(PRODUCTS, 1)
     network = paper_network(prompts)
@@ -186,7 +197,7 @@ def folder_rows(count: int) -> Iterator[dict[str, Any]]:
                 maps = plain.inspect(pixels[None], 1)
                 float(maps[0].max())
 
-        for name, engine in engines(network, folder):
+        for name, engine in engines(network, folder, names):
             inspector = _inspector(engine)
 
             def ours(one: Inspector = inspector) -> None:
@@ -340,6 +351,41 @@ def teaching_rows() -> Iterator[dict[str, Any]]:
         }
 
 
+def names_rows(size: int, seeds: int) -> Iterator[dict[str, Any]]:
+    """Names given rightly after learning with `fast` and with the paper's decoder, from the same drawn images."""
+    kinds: dict[str, dict[str, Any]] = {"fast": {}, "the paper's, width 1024": PAPER_DECODER}
+    jobs = [(kind, seed) for seed in range(seeds) for kind in kinds]
+    changes = [(seed, size, kinds[kind]) for kind, seed in jobs]
+    if torch.cuda.is_available():
+        with ProcessPoolExecutor(len(jobs), multiprocessing.get_context("spawn")) as pool:
+            found = dict(zip(jobs, pool.map(_named, changes), strict=True))
+    else:
+        found = dict(zip(jobs, map(_named, changes), strict=True))
+    for kind in kinds:
+        yield {
+            "what": f"{kind}, {size} px",
+            "accuracy": [found[kind, seed][0] for seed in range(seeds)],
+            "seconds_taught": statistics.median(found[kind, seed][1] for seed in range(seeds)),
+        }
+
+
+def _named(job: tuple[int, int, dict[str, Any]]) -> tuple[float, float]:
+    """Share of the test images that are named rightly, and how long learning took."""
+    seed, size, changes = job
+    precision = "32-true" if torch.cuda.is_available() else "bf16-mixed"
+    with tempfile.TemporaryDirectory() as temporary:
+        lessons = Lessons.drawn(Path(temporary) / "demo", seed, test=12)
+        config = TrainConfig.of("fast", seed=seed, steps=200, hold_out=0.4, false_alarm_rate=0.1, model={"size": size})
+        model = train(lessons.normal, config)
+        started = time.perf_counter()
+        taught, _ = teach(model, lessons.examples, TeachConfig.of("fast", seed=seed, precision=precision, **changes))
+        taken = time.perf_counter() - started
+        accuracy = evaluate(taught, lessons.test).mean("accuracy")
+    assert accuracy is not None
+    print(f"  seed {seed}, {changes}: {accuracy:.3f} after {taken:.0f} s", file=sys.stderr, flush=True)
+    return accuracy, taken
+
+
 def start_rows(model: Path) -> Iterator[dict[str, Any]]:
     """One image from the shell: a trained model and what it was exported to, in a new process each."""
     from blemish.export import export
@@ -364,8 +410,9 @@ def about() -> dict[str, Any]:
     found = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )
+    processor = f"{platform.machine()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
     return {
-        "device": f"{platform.machine()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else processor,
         "cores": os.cpu_count(),
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -376,11 +423,14 @@ def about() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = ("inspect", "folder", "training", "teaching", "metrics", "start")
-    parser.add_argument("--rows", nargs="+", choices=names, default=names)
+    names = ("inspect", "folder", "training", "teaching", "metrics", "start", "names")
+    parser.add_argument("--rows", nargs="+", choices=names, default=names[:-1])
+    parser.add_argument("--by", nargs="+", choices=list(ENGINES), default=list(ENGINES), help="what inspects")
     parser.add_argument("--images", type=int, default=FOLDER_IMAGES, help="of the folder")
     parser.add_argument("--maps", type=int, default=1725, help="of the metrics")
     parser.add_argument("--turns", type=int, default=5, help="of the metrics")
+    parser.add_argument("--size", type=int, default=SIZE, help="of the images whose defects are named")
+    parser.add_argument("--seeds", type=int, default=3, help="of the names")
     parser.add_argument("--model", type=Path, help="a trained model, for the start; without one the row is left out")
     parser.add_argument("--page", action="store_true", help="write docs/performance.md and do nothing else")
     arguments = parser.parse_args()
@@ -388,11 +438,12 @@ def main() -> None:
         write_page(LINES, ROOT / "docs" / "performance.md")
         return
     rows: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
-        "inspect": inspect_rows,
-        "folder": lambda: folder_rows(arguments.images),
+        "inspect": lambda: inspect_rows(arguments.by),
+        "folder": lambda: folder_rows(arguments.images, arguments.by),
         "training": training_rows,
         "teaching": teaching_rows,
         "metrics": lambda: metrics_rows(arguments.maps, arguments.turns),
+        "names": lambda: names_rows(arguments.size, arguments.seeds),
         "start": lambda: start_rows(arguments.model) if arguments.model else iter(()),
     }
     for name in arguments.rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def write_page(source: Path, target: Path) -> None:
         row = json.loads(line)
         last[row["what"], row.get("how", ""), row["device"]] = row
     rows = list(last.values())
-    text = "\n".join([_HEAD, *_ratios(rows), *_floors(rows), *_gpu(rows), *_runs(rows)])
+    text = "\n".join([_HEAD, *_ratios(rows), *_names(rows), *_floors(rows), *_gpu(rows), *_runs(rows)])
     with replaced(target) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
 
@@ -53,6 +54,21 @@ def _ratios(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         times = f"{_time(row['plain_ms'])} | {_time(row['ours_ms'])}"
         what = row["what"] + (f", {row['images_per_turn']} a turn" if "images_per_turn" in row else "")
         yield f"| {what} | {row['how']} | {times} | {ratio} | {goal} |"
+    yield ""
+
+
+def _names(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    found = [row for row in rows if "accuracy" in row]
+    if not found:
+        return
+    yield "### Names after learning five categories\n"
+    yield "Share of unseen drawn images that are named rightly, two examples of each category, in percent.\n"
+    yield "| decoder | on | accuracy of each seed | mean ± sd |"
+    yield "|---|---|---|---|"
+    for row in found:
+        each = [100 * value for value in row["accuracy"]]
+        spread = f"{statistics.mean(each):.1f} ± {statistics.stdev(each):.1f}"
+        yield f"| {row['what']} | {row['device']} | {', '.join(f'{value:.1f}' for value in each)} | {spread} |"
     yield ""
 
 
