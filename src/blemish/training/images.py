@@ -121,16 +121,16 @@ class TrainingSet:
 
 
 def suitable_tiles(dataset: Dataset, size: int) -> int:
-    """Tiles of `size` pixels per axis at which a pixel of the network is about two of a usual image, at most 8.
+    """Tiles of `size` pixels per axis with which the network sees about every pixel of a usual image, at most 8.
 
-    Nearer, tiles would show too little of the part. Images of less than 2¾ times the network's size stay whole.
+    Images of less than 1.4 times that size stay whole.
     """
     samples = dataset.train_normals()
     sides = []
     for sample in samples[:: max(1, len(samples) // _MEASURED)]:
         with suppress(ImageError):
             sides.append(min(image_size(sample.path)))
-    side = float(np.median(sides)) / 2 if sides else size
+    side = float(np.median(sides)) if sides else size
     tiling = Tiling(size)
     return int(np.clip(1 + round((side - size) / (size - tiling.overlap)), 1, _MOST_TILES))
 
