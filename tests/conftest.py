@@ -33,6 +33,7 @@ Draw = Callable[..., Path]
 
 # The core is tested where torch is not installed; there these cannot even be imported.
 collect_ignore = [] if find_spec("torch") else ["backbones", "engines", "models", "training"]
+collect_ignore += [] if find_spec("sqlalchemy") and find_spec("alembic") else ["serving"]
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ class Tiling:
             …×m×m, with m : s as M : S.
         """
         if self.count == 1:
-            return maps[0]
+            return np.asarray(maps[0])
         factor = self.size // maps.shape[-1]
         side = self.side // factor
         total = np.zeros((*maps.shape[1:-2], side, side), np.float32)

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blemish.engines.transfer import sent
 from blemish.procedural.seeding import generator
 from blemish.synthesis.colour import change_photometrically
 from blemish.synthesis.config import PseudoAnomalyConfig
@@ -187,10 +186,10 @@ class PseudoAnomaliesOnDevice:
         return total.mul_(2**0.5) * visible
 
     def _index(self, values: Sequence[int]) -> Tensor:
-        return sent(np.array(values, np.int64), self._device)
+        return torch.tensor(values, dtype=torch.int64, device=self._device)
 
     def _numbers(self, values: Sequence[float]) -> Tensor:
-        return sent(np.array(values, np.float32), self._device)
+        return torch.tensor(values, dtype=torch.float32, device=self._device)
 
 
 def _grey(pixels: Tensor) -> Tensor:

@@ -127,7 +127,7 @@ class TrainingStep(nn.Module):
         seen = self._jittered(inputs, noise)
         if model.prompted:
             both = model.encode(torch.cat([self._jittered(prompts, prompt_noise), seen]))
-            encoded_prompt, encoded = both.split([len(prompts), len(inputs)])
+            encoded_prompt, encoded = both[: len(prompts)], both[len(prompts) :]
             added = model.decode(encoded, torch.cat([encoded_prompt] * repeats))
         else:
             encoded = model.encode(seen)

@@ -1,0 +1,337 @@
+"""What the service remembers: images, inspections, reviews, models. What it has answered is on the disk."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from blemish.errors import BlemishError, ConfigError
+from blemish.inspection import Inspection
+from blemish.serving.blobs import Blobs
+from blemish.serving.database import Database
+from blemish.serving.priority import priority
+from blemish.serving.records import (
+    EVERYTHING,
+    Decision,
+    Filter,
+    StoredInspection,
+    StoredModel,
+    StoredReview,
+    Tally,
+    Upload,
+)
+from blemish.serving.tables import images, inspections, models, promotions, reviews
+
+_AT_ONCE = 500  # rows that are removed in one transaction
+_FILES = (inspections.c.image, inspections.c.anomaly_map, inspections.c.mask, reviews.c.mask)
+_DAY = 24 * 3600 * 1000
+
+
+class Store:
+    """Rows in a database, files in a folder beside it.
+
+    A file is on the disk before a row that names it is. A crash in between leaves a file without a row, which
+    `remove_orphans` finds.
+
+    Args:
+        url: of the database, see `Database`.
+        folder: for the files.
+        now: milliseconds since 1970.
+    """
+
+    def __init__(self, url: str, folder: Path, now: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        self.database = Database(url)
+        self.blobs = Blobs(folder)
+        self._now = now
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.database.close()
+
+    # models
+
+    def add_model(self, name: str, folder: Path, parent: str | None = None) -> StoredModel:
+        """Remember a model folder."""
+        model = StoredModel(self._id(), name, folder.resolve(), parent, self._now())
+        with self.database.writing() as connection:
+            connection.execute(
+                models.insert().values(
+                    id=model.id, name=name, folder=str(model.folder), parent=parent, created=model.created
+                )
+            )
+        return model
+
+    def models(self) -> tuple[StoredModel, ...]:
+        """All of them, the oldest first."""
+        with self.database.reading() as connection:
+            rows = connection.execute(models.select().order_by(models.c.id)).all()
+        return tuple(StoredModel(row.id, row.name, Path(row.folder), row.parent, row.created) for row in rows)
+
+    def model(self, id: str) -> StoredModel:
+        """One of them. Raises ConfigError."""
+        for model in self.models():
+            if model.id == id:
+                return model
+        raise ConfigError(f"There is no model '{id}'.", "GET /v1/models lists them.")
+
+    def promote(self, id: str) -> None:
+        """Let a model run from now on; an earlier one as well, which is a roll-back. Raises ConfigError."""
+        self.model(id)
+        with self.database.writing() as connection:
+            connection.execute(promotions.insert().values(model=id, created=self._now()))
+
+    def promotions(self) -> tuple[tuple[str, int], ...]:
+        """Models in the order in which they were promoted, and when."""
+        with self.database.reading() as connection:
+            rows = connection.execute(promotions.select().order_by(promotions.c.number)).all()
+        return tuple((row.model, row.created) for row in rows)
+
+    # inspections
+
+    def add_inspections(
+        self, model: str, found: Sequence[tuple[Upload, Inspection, bytes, bytes]]
+    ) -> tuple[StoredInspection, ...]:
+        """Keep inspections, all of them or none.
+
+        Args:
+            model: that inspected.
+            found: each with its upload, its anomaly map and its mask as PNG.
+        """
+        uploads: dict[str, dict[str, Any]] = {}
+        rows: list[dict[str, Any]] = []
+        files: list[bytes] = []
+        for upload, inspection, anomaly_map, mask in found:
+            digests = [self.blobs.add(content) for content in (upload.content, anomaly_map, mask)]
+            files += upload.content, anomaly_map, mask
+            uploads[digests[0]] = {
+                "digest": digests[0],
+                "media_type": upload.media_type,
+                "bytes": len(upload.content),
+                "width": upload.size[0],
+                "height": upload.size[1],
+                "created": self._now(),
+            }
+            rows.append(
+                {
+                    "id": self._id(),
+                    "image": digests[0],
+                    "model": model,
+                    "product": inspection.product if inspection.known else None,
+                    "defective": inspection.defective,
+                    "category": inspection.category,
+                    "priority": priority(inspection),
+                    "result": json.dumps(inspection.to_dict(), ensure_ascii=False),
+                    "anomaly_map": digests[1],
+                    "mask": digests[2],
+                    "created": self._now(),
+                }
+            )
+        if not rows:
+            return ()
+        with self._keeping(files) as connection:
+            connection.execute(_insert_missing(connection, images), list(uploads.values()))
+            connection.execute(inspections.insert(), rows)
+        return tuple(_inspection(row, None) for row in rows)
+
+    def inspection(self, id: str) -> StoredInspection:
+        """One of them. Raises BlemishError."""
+        with self.database.reading() as connection:
+            row = connection.execute(_with_review().where(inspections.c.id == id)).one_or_none()
+        if row is None:
+            raise BlemishError(f"There is no inspection '{id}'.", "It was removed, or never made.")
+        return _inspection(row._mapping, _review(row._mapping))
+
+    def inspections(
+        self, only: Filter = EVERYTHING, *, before: str | None = None, limit: int = 100
+    ) -> tuple[StoredInspection, ...]:
+        """The newest first.
+
+        Args:
+            only: which.
+            before: id of the last one of the page before.
+            limit: at most so many.
+        """
+        query = _with_review().where(*_conditions(only)).order_by(inspections.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(inspections.c.id < before)
+        return self._read(query)
+
+    def queue(self, only: Filter = EVERYTHING, *, limit: int = 100) -> tuple[StoredInspection, ...]:
+        """Those that nobody has reviewed, what teaches most first; of equals the oldest."""
+        query = _with_review().where(reviews.c.id.is_(None), *_conditions(only))
+        return self._read(query.order_by(inspections.c.priority.desc(), inspections.c.id).limit(limit))
+
+    def upload(self, digest: str) -> Upload:
+        """An image. Raises BlemishError."""
+        with self.database.reading() as connection:
+            row = connection.execute(images.select().where(images.c.digest == digest)).one_or_none()
+        if row is None:
+            raise BlemishError(f"There is no image '{digest}'.", "It was removed, or never came.")
+        return Upload(self.blobs.read(digest), row.media_type, (row.width, row.height))
+
+    # reviews
+
+    def add_review(
+        self,
+        inspection: str,
+        decision: Decision,
+        *,
+        category: str | None = None,
+        mask: bytes | None = None,
+        reviewer: str | None = None,
+    ) -> StoredReview:
+        """Keep what somebody says; it counts instead of what was said before.
+
+        Args:
+            inspection: id.
+            decision: see `StoredReview`.
+            category: name of the confirmed defect.
+            mask: a corrected one, as PNG.
+            reviewer: who.
+
+        Raises:
+            BlemishError: there is no such inspection.
+            ConfigError: no such decision, or a rejected defect has a name.
+        """
+        if decision not in get_args(Decision):
+            raise ConfigError(f"'{decision}' is no decision.", f"Say {' or '.join(get_args(Decision))}.")
+        if decision == "rejected" and (category is not None or mask is not None):
+            raise ConfigError("What is no defect has neither a category nor a mask.", "Confirm it, or leave them out.")
+        self.inspection(inspection)
+        digest = None if mask is None else self.blobs.add(mask)
+        review = StoredReview(self._id(), inspection, decision, category, digest, reviewer, self._now())
+        with self._keeping([] if mask is None else [mask]) as connection:
+            connection.execute(reviews.insert().values(**vars(review)))
+        return review
+
+    def undo(self, review: str) -> None:
+        """Take a review back; the one before it counts again. Raises BlemishError where it does not count any more."""
+        with self.database.writing() as connection:
+            done = connection.execute(
+                reviews.update().where(reviews.c.id == review, reviews.c.undone.is_(None)).values(undone=self._now())
+            )
+        if not done.rowcount:
+            raise BlemishError(f"There is no review '{review}' to take back.", "It was taken back already.")
+
+    def tallies(self, since: int = 0) -> tuple[Tally, ...]:
+        """Counts per day, product and category from a time on, the earliest first."""
+        day = sa.cast(sa.func.floor(inspections.c.created / _DAY), sa.BigInteger).label("day")
+        query = _with_review().with_only_columns(
+            day,
+            inspections.c.product,
+            inspections.c.category,
+            sa.func.count().label("inspected"),
+            sa.func.sum(sa.cast(inspections.c.defective, sa.Integer)).label("defective"),
+            sa.func.sum(sa.case((reviews.c.decision == "confirmed", 1), else_=0)).label("confirmed"),
+            sa.func.sum(sa.case((reviews.c.decision == "rejected", 1), else_=0)).label("rejected"),
+            maintain_column_froms=True,
+        )
+        groups = (day, inspections.c.product, inspections.c.category)
+        with self.database.reading() as connection:
+            rows = connection.execute(query.where(inspections.c.created >= since).group_by(*groups)).all()
+        found = [Tally(int(row.day) * _DAY, *(row[1:3]), *map(int, row[3:])) for row in rows]
+        return tuple(sorted(found, key=lambda one: (one.day, one.product or "", one.category or "")))
+
+    # what goes
+
+    def remove(self, *, older_than: int | None = None, most_bytes: int | None = None) -> int:
+        """Forget inspections, with their reviews and files; returns how many.
+
+        Args:
+            older_than: those that nobody has reviewed and that were made before this time.
+            most_bytes: the oldest ones until all files have no more; reviewed ones go last.
+        """
+        removed = 0
+        if older_than is not None:
+            old = _with_review().where(reviews.c.id.is_(None), inspections.c.created < older_than).limit(_AT_ONCE)
+            while gone := self._remove(old):
+                removed += gone
+        self.remove_orphans()
+        if most_bytes is not None:
+            oldest = _with_review().order_by(reviews.c.id.is_not(None), inspections.c.id).limit(_AT_ONCE // 10)
+            while self.blobs.size > most_bytes and (gone := self._remove(oldest)):
+                removed += gone
+                self.remove_orphans()
+        return removed
+
+    def remove_orphans(self) -> int:
+        """Delete files that no row names; returns how many."""
+        with self.database.writing() as connection:
+            self.database.hold_files(connection, alone=True)
+            named = {digest for column in _FILES for digest in connection.scalars(sa.select(column))}
+            orphans = [digest for digest, _ in self.blobs if digest not in named]
+            for digest in orphans:
+                self.blobs.remove(digest)
+        return len(orphans)
+
+    def _remove(self, query: sa.Select[Any]) -> int:
+        with self.database.writing() as connection:
+            ids = [row.id for row in connection.execute(query)]
+            connection.execute(reviews.delete().where(reviews.c.inspection.in_(ids)))
+            connection.execute(inspections.delete().where(inspections.c.id.in_(ids)))
+            connection.execute(images.delete().where(images.c.digest.not_in(sa.select(inspections.c.image))))
+        return len(ids)
+
+    @contextmanager
+    def _keeping(self, files: Sequence[bytes]) -> Iterator[sa.Connection]:
+        """A transaction that names files; should they have been removed as orphans meanwhile, they are there again."""
+        with self.database.writing() as connection:
+            self.database.hold_files(connection)
+            for content in files:
+                self.blobs.add(content)
+            yield connection
+
+    def _read(self, query: sa.Select[Any]) -> tuple[StoredInspection, ...]:
+        with self.database.reading() as connection:
+            rows = connection.execute(query).all()
+        return tuple(_inspection(row._mapping, _review(row._mapping)) for row in rows)
+
+    def _id(self) -> str:
+        """32 hexadecimal digits that begin with the time."""
+        return f"{self._now():012x}{secrets.token_hex(10)}"
+
+
+def _with_review() -> sa.Select[Any]:
+    """Inspections beside the review that counts: the newest one that was not taken back."""
+    newest = (
+        sa.select(sa.func.max(reviews.c.id))
+        .where(reviews.c.inspection == inspections.c.id, reviews.c.undone.is_(None))
+        .correlate(inspections)
+        .scalar_subquery()
+    )
+    of_review = [column.label(f"review_{column.name}") for column in reviews.c]
+    return sa.select(inspections, *of_review).select_from(inspections.outerjoin(reviews, reviews.c.id == newest))
+
+
+def _conditions(only: Filter) -> Iterator[sa.ColumnElement[bool]]:
+    for column in (inspections.c.product, inspections.c.defective, inspections.c.category, inspections.c.model):
+        value = getattr(only, column.name)
+        if value is not None:
+            yield column == value
+    if only.reviewed is not None:
+        yield reviews.c.id.is_not(None) if only.reviewed else reviews.c.id.is_(None)
+
+
+def _inspection(row: Mapping[Any, Any], review: StoredReview | None) -> StoredInspection:
+    names = ("id", "image", "model", "priority", "anomaly_map", "mask", "created")
+    return StoredInspection(result=json.loads(row["result"]), review=review, **{name: row[name] for name in names})
+
+
+def _review(row: Mapping[Any, Any]) -> StoredReview | None:
+    if row["review_id"] is None:
+        return None
+    return StoredReview(**{column.name: row[f"review_{column.name}"] for column in reviews.c})
+
+
+def _insert_missing(connection: sa.Connection, table: sa.Table) -> Any:
+    """An insertion that leaves rows alone that are there already."""
+    kind = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return kind.insert(table).on_conflict_do_nothing()
