@@ -48,7 +48,6 @@ EPOCHS = 1000
 POOL, REFRESH = 4, 24  # 100 versions of each image, each seen ten times on average
 WARM_UP = 150  # steps, the compilation among them
 BATCHES = (1, 32, 256)
-GOAL_MINUTES = 15
 
 
 class Enough(Exception):

@@ -40,7 +40,7 @@ def test_sixteen_million_pixels_in_less_than_two_gigabytes(tmp_path: Path) -> No
     folder.mkdir(parents=True)
     for number in range(10):
         Image.fromarray(pixels(number, 1024)).save(folder / f"{number}.png")
-    config = TrainConfig.of("fast", model={"tiles": 8, "prompt_patches": 2000}, steps=3, hold_out=0.4, kept=2)
+    config = TrainConfig.of("fast", model={"tiles": 8, "prompt_patches": 2000}, steps=3, pool=1, hold_out=0.4, kept=2)
     train(Dataset.from_folder(tmp_path / "images"), config, output=tmp_path / "board.blemish")
     large = pixels(3, 4096)
     large[2000:2040, 3000:3060] = (255, 0, 0)  # 1 % of a side

@@ -8,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from blemish.calibration import ProductCalibration
 from blemish.cli.console import duration, training_progress
@@ -78,6 +79,18 @@ def test_options_reach_the_training(run: Any, calls: list[dict[str, Any]], parts
     assert call["rois"]["bolt"].sum() == 24 * 24
 
 
+@pytest.mark.parametrize(("tiles", "size", "count"), [("3", 64, 3), ("auto", 64, 1), ("auto", 800, 4)])
+def test_tiles(
+    run: Any, calls: list[dict[str, Any]], parts: Path, tmp_path: Path, tiles: str, size: int, count: int
+) -> None:
+    for path in parts.glob("*/train/good/*.png"):
+        Image.new("RGB", (size, size)).save(path)
+    result = run("train", parts, "-o", tmp_path / "m", "--tiles", tiles)
+    assert result.exit_code == 0, result.output
+    assert calls[0]["config"] == TrainConfig.of("fast", model={"tiles": count})
+    assert ("overlapping tiles" in result.output) == (count > 1)
+
+
 def test_the_split_is_made_with_the_seed(run: Any, calls: list[dict[str, Any]], draw: Draw, tmp_path: Path) -> None:
     for index in range(10):
         draw(f"p/bolt/good/{index}.png")
@@ -95,6 +108,8 @@ def test_the_split_is_made_with_the_seed(run: Any, calls: list[dict[str, Any]], 
         (lambda root: [p.unlink() for p in (root / "nut/train/good").iterdir()], [], "nut"),
         (lambda root: None, ["--backbone", "resnet18"], "backbone.name"),
         (lambda root: None, ["--false-alarm-rate", "2"], "false_alarm_rate"),
+        (lambda root: None, ["--tiles", "0"], "tiles"),
+        (lambda root: None, ["--tiles", "some"], "tiles"),
         (lambda root: None, ["--roi", "mask.png"], "does not say which product"),
         (lambda root: None, ["--roi", "nut=missing.png"], "missing.png"),
         (lambda root: None, ["--defects", "missing"], "no file or folder"),

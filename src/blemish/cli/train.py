@@ -12,7 +12,6 @@ import typer
 from blemish.cli import options
 from blemish.cli.console import duration, plain_table, say
 from blemish.cli.messages import quoted
-from blemish.config import MOST_TILES
 from blemish.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -211,6 +210,7 @@ def _changes(
 
 
 def _tiled(config: TrainConfig, tiles: str, dataset: Dataset) -> TrainConfig:
+    from blemish.config import MOST_TILES
     from blemish.training.images import suitable_tiles
 
     if tiles == "auto":
