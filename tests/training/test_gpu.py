@@ -62,6 +62,23 @@ def test_a_fused_step_is_the_plain_one() -> None:
     torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-2, atol=1e-5)
 
 
+def test_recorded_kernels_answer_as_plain_ones(tiny_dataset: Dataset) -> None:
+    model = {"size": 64, "width": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1, "feedforward": 64}
+    config = TrainConfig.of("paper", backbone={"name": "embedded"}, model=model, batch=4, steps=3, pool=1, hold_out=0.4)
+    engine = train(tiny_dataset, config).engine
+    images = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+    first = {count: engine.run(images[:count]) for count in (1, 5)}
+    for _ in range(5):  # the fourth call is recorded, the fifth replays
+        for count, expected in first.items():
+            found = engine.run(images[:count])
+            np.testing.assert_allclose(found.reconstruction, expected.reconstruction, rtol=1e-5)
+            np.testing.assert_array_equal(found.products, expected.products)
+    told = engine.run(images, 1)  # the same graph, another product
+    assert told.products.tolist() == [1] * 5
+    other = engine.run(images[::-1].copy())
+    np.testing.assert_allclose(other.reconstruction, first[5].reconstruction[::-1], rtol=1e-3, atol=1e-4)
+
+
 def test_pseudo_anomalies_are_the_same_on_either_device() -> None:
     maker = PseudoAnomalies(64, 3)
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (32, 64, 64, 3), dtype=np.uint8))
