@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from blemish import model_folder
 from blemish.calibration import Calibration, FusionWeights, ProductCalibration
 from blemish.config import TeachConfig, TrainConfig
-from blemish.data.decode import IntensityRange, bit_depth, image_size, load_square, square
+from blemish.data.decode import IntensityRange, Source, bit_depth, image_size, load_square, square
 from blemish.data.masks import resize_mask
 from blemish.engines.engine import Engine, EngineMaps
 from blemish.engines.load import load_engine
@@ -30,7 +30,7 @@ from blemish.regions import find_parts
 from blemish.scoring import fuse, image_score
 from blemish.tiling import Tiling
 
-Image = str | Path | NDArray[np.uint8]
+Image = Source | NDArray[np.uint8]
 _DECODERS = 2
 _SMALLEST_REGION = 1 / 12_500  # of the image: 4 pixels at 224
 
@@ -40,7 +40,7 @@ class RawMaps:
     """What the engine says of one image, before calibration.
 
     Attributes:
-        source: the image, as the caller named it; None for pixels in memory.
+        source: the image, as the caller named it; None for one in memory.
         size: width, height of the original image.
         product: the product whose prompt was used.
         named: the caller named the product, so that it is not in question.
@@ -157,7 +157,7 @@ class Inspector:
         return self.config.model.tiling
 
     def inspect(self, image: Image, *, product: str | None = None) -> Inspection:
-        """Inspect one image: a file, or uint8 H×W×3 RGB.
+        """Inspect one image: a file, its content, or uint8 H×W×3 RGB.
 
         Args:
             image: the image.
@@ -277,7 +277,7 @@ class Inspector:
             yield waiting.popleft().result()
 
     def _decode(self, image: Image, number: int, product: str | None) -> _Decoded | Failure:
-        source = None if isinstance(image, np.ndarray) else str(image)
+        source = None if isinstance(image, np.ndarray | bytes) else str(image)
         try:
             if isinstance(image, np.ndarray):
                 return _Decoded(None, image.shape[1::-1], {None: square(image, self.size)})
@@ -286,7 +286,7 @@ class Inspector:
         except ImageError as error:
             return Failure(source or f"image {number}", error)
 
-    def _ranges(self, image: str | Path, product: str | None) -> set[IntensityRange | None]:
+    def _ranges(self, image: Source, product: str | None) -> set[IntensityRange | None]:
         """How the values of an image may be scaled: as of the product, or of each product while it is not known."""
         names = self.products if product is None else (product,)
         ranges = {self.calibration[name].intensity_range for name in names}

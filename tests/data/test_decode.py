@@ -82,6 +82,10 @@ def test_modes(tmp_path: Path, name: str, image: Image.Image, options: Any, expe
     assert np.abs(pixels.astype(float) - expected).max() <= tolerance
     assert np.array_equal(small, square(pixels, 8))
     assert image_size(tmp_path / name) == (24, 16)
+    content = (tmp_path / name).read_bytes()
+    assert np.array_equal(read_image(content), pixels)
+    assert np.array_equal(load_square(content, 8), small)
+    assert image_size(content) == (24, 16)
 
 
 @pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.tif", "x.webp"])
@@ -186,6 +190,11 @@ def test_bad_files(tmp_path: Path, make: Callable[[Path], Path], words: str, rea
     assert str(path) in caught.value.message
     assert words in caught.value.message
     assert caught.value.remedy
+    if path.is_file():
+        with pytest.raises(ImageError) as caught:
+            read(path.read_bytes())
+        assert caught.value.message.startswith("The image ")
+        assert words in caught.value.message
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

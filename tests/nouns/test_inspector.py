@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from blemish.calibration import Calibration
-from blemish.inspection import UNKNOWN_PRODUCT
+from blemish.inspection import UNKNOWN_PRODUCT, Failure, Inspection
 from blemish.inspector import Inspector
 
 pytestmark = pytest.mark.core
@@ -31,6 +31,18 @@ def test_a_named_product_is_not_in_question(fake_inspector: Inspector, draw: Dra
     assert fake_inspector.inspect(stranger).product == UNKNOWN_PRODUCT
     named = fake_inspector.inspect(stranger, product="nut")
     assert (named.product, named.defective, named.similarity) == ("nut", True, 0.0)
+
+
+def test_the_content_of_a_file_is_inspected_like_the_file(fake_inspector: Inspector, draw: Draw) -> None:
+    path = draw("x.png", "nut", defect=True)
+    of_file = fake_inspector.inspect(path)
+    of_content, failure = fake_inspector.inspect_many([path.read_bytes(), b"no image"])
+    assert isinstance(of_content, Inspection)
+    assert (of_file.source, of_content.source) == (str(path), None)
+    assert replace(of_file, source=None).to_dict() == of_content.to_dict()
+    np.testing.assert_array_equal(of_file.anomaly_map, of_content.anomaly_map)
+    assert isinstance(failure, Failure)
+    assert failure.source == "image 1"
 
 
 class Grey:

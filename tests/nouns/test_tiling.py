@@ -18,6 +18,7 @@ from blemish.inspection import Inspection
 from blemish.inspector import Inspector
 from blemish.tiling import Tiling
 
+pytestmark = pytest.mark.core
 tilings = st.builds(Tiling, st.integers(4, 20).map(lambda tokens: 16 * tokens), st.integers(1, 4))
 
 

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +19,7 @@ from blemish.errors import ImageError
 
 __all__ = [
     "IntensityRange",
+    "Source",
     "bit_depth",
     "image_files",
     "image_size",
@@ -31,6 +33,8 @@ __all__ = [
 ]
 
 IntensityRange = tuple[int, int]
+Source = str | Path | bytes
+"""An image file: its path, or its content."""
 MAX_PIXELS = 200_000_000
 MIN_SIDE = 8
 # importing a plugin registers its format
@@ -62,7 +66,7 @@ _UPRIGHT = {
 
 
 def read_image(
-    path: str | Path, *, intensity_range: IntensityRange | None = None, max_pixels: int = MAX_PIXELS
+    path: Source, *, intensity_range: IntensityRange | None = None, max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.uint8]:
     """Decode an image file to RGB, uint8, H×W×3, upright by its EXIF orientation.
 
@@ -72,7 +76,7 @@ def read_image(
     keeps its upper 8 bits. Of a file with several pages the first is read.
 
     Args:
-        path: JPEG, PNG, TIFF, BMP, WebP or PPM/PGM; the content decides, not the suffix.
+        path: JPEG, PNG, TIFF, BMP, WebP or PPM/PGM, or its content; that decides, not the suffix.
         intensity_range: lowest and highest value, see `intensity_range()`; without effect on 8-bit images.
         max_pixels: larger images are refused before they are decoded.
 
@@ -83,7 +87,7 @@ def read_image(
         return _pixels(upright(_eight_bit(image, intensity_range), orientation(image)))
 
 
-def load_square(path: str | Path, size: int, intensity_range: IntensityRange | None = None) -> NDArray[np.uint8]:
+def load_square(path: Source, size: int, intensity_range: IntensityRange | None = None) -> NDArray[np.uint8]:
     """Decode an image file and squash it to RGB, uint8, size×size×3; everything else as `read_image`.
 
     Antialiased bilinear. A JPEG of at least four times `size` is decoded at a half, quarter or eighth of its size,
@@ -107,7 +111,7 @@ def square(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return _pixels(_squashed(Image.fromarray(np.ascontiguousarray(pixels)), size))
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
+def image_size(path: Source) -> tuple[int, int]:
     """Width and height after EXIF rotation, from the file's header alone.
 
     Raises:
@@ -121,7 +125,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
         return (height, width) if orientation(image) >= 5 else (width, height)
 
 
-def bit_depth(path: str | Path) -> int:
+def bit_depth(path: Source) -> int:
     """Bits per channel as stored: 8 for all ordinary images, 16 or 32 for deep grey ones; from the header alone.
 
     Raises:
@@ -158,51 +162,57 @@ def intensity_range(paths: Iterable[str | Path]) -> IntensityRange | None:
 
 
 @contextmanager
-def opened(path: str | Path, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE) -> Iterator[Image.Image]:
+def opened(path: Source, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE) -> Iterator[Image.Image]:
     """An image whose header is read and checked; whatever goes wrong in the `with` block becomes an `ImageError`."""
+    name = _named(path)
     try:
-        with open(path, "rb") as stream:
+        with BytesIO(path) if isinstance(path, bytes) else open(path, "rb") as stream:
             image = _identified(stream, path)
             width, height = image.size
             if width * height > max_pixels:
                 raise ImageError(
-                    f"{path} has {width} × {height} pixels, more than the {max_pixels / 1e6:g} million allowed.",
+                    f"{name} has {width} × {height} pixels, more than the {max_pixels / 1e6:g} million allowed.",
                     "Cut or scale the image down.",
                 )
             if min(width, height) < min_side:
                 raise ImageError(
-                    f"{path} has {width} × {height} pixels, less than {min_side} a side.", "Remove the file."
+                    f"{name} has {width} × {height} pixels, less than {min_side} a side.", "Remove the file."
                 )
             yield image
     except ImageError:
         raise
     except FileNotFoundError as error:
-        raise ImageError(f"There is no file {path}.", "Check the path.") from error
+        raise ImageError(f"There is no file {name}.", "Check the path.") from error
     except MemoryError as error:
-        raise ImageError(f"There is not enough memory to read {path}.", "Scale the image down.") from error
+        raise ImageError(f"There is not enough memory to read {name}.", "Scale the image down.") from error
     except Exception as error:  # decoders fail on damaged files in ways of their own: struct.error, IndexError, …
         if isinstance(error, OSError) and error.strerror:
             raise ImageError(
-                f"{path} cannot be read: {error.strerror}.", "Check that it is a readable file."
+                f"{name} cannot be read: {error.strerror}.", "Check that it is a readable file."
             ) from error
         reason = str(error).strip(" .") or type(error).__name__
-        raise ImageError(f"{path} is damaged or cut off: {reason}.", "Replace or remove the file.") from error
+        raise ImageError(f"{name} is damaged or cut off: {reason}.", "Replace or remove the file.") from error
 
 
-def _identified(stream: IO[bytes], path: str | Path) -> Image.Image:
+def _named(path: Source) -> str:
+    return "The image" if isinstance(path, bytes) else os.fspath(path)
+
+
+def _identified(stream: IO[bytes], path: Source) -> Image.Image:
     """The image in `stream`, its pixels not yet decoded.
 
     `Image.open` is passed by because it holds images against a limit of the whole process and tries all formats.
     """
+    name = _named(path)
     prefix = stream.read(16)
     if not prefix:
-        raise ImageError(f"{path} is empty.", "Replace or remove the file.")
-    for name in _FORMATS:
-        factory, accept = Image.OPEN[str(name)]
+        raise ImageError(f"{name} is empty.", "Replace or remove the file.")
+    for format in _FORMATS:
+        factory, accept = Image.OPEN[str(format)]
         if accept is not None and accept(prefix) is True:
             stream.seek(0)
-            return factory(stream, os.fspath(path))
-    raise ImageError(f"{path} is not an image ({', '.join(map(str, _FORMATS))}).", "Replace or remove the file.")
+            return factory(stream, "" if isinstance(path, bytes) else name)  # Pillow maps some files by name
+    raise ImageError(f"{name} is not an image ({', '.join(map(str, _FORMATS))}).", "Replace or remove the file.")
 
 
 def _eight_bit(image: Image.Image, scale: IntensityRange | None) -> Image.Image:
