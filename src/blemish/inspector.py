@@ -186,7 +186,7 @@ class Inspector:
         self, images: Iterable[Image], *, product: str | None = None, batch: int = 16
     ) -> Iterator[RawMaps | Failure]:
         """The engine's maps, before fusion and verdict; otherwise as `inspect_many`."""
-        index = None if product is None else self._index(product)
+        index = None if product is None else self.index(product)
         batch = max(1, batch // self.tiling.tiles)
         with ThreadPoolExecutor(_DECODERS) as pool:
             decoded = self._decoded(images, product, pool, ahead=2 * batch)
@@ -240,11 +240,17 @@ class Inspector:
 
         The calibration of that product no longer fits: calibrate anew.
         """
-        self._index(product)
+        self.index(product)
         small = resize_mask(mask, self.size)
         if not small.any():
             raise ConfigError(f"The region of interest of '{product}' is empty.", "Paint the part to inspect white.")
         return replace(self, rois={**self.rois, product: small})
+
+    def index(self, product: str) -> int:
+        """Number of a product. Raises ConfigError where the model knows no such one."""
+        if product not in self.products:
+            raise ConfigError(f"The model knows no product '{product}'.", f"It knows {', '.join(self.products)}.")
+        return self.products.index(product)
 
     @property
     def _smallest(self) -> int:
@@ -259,11 +265,6 @@ class Inspector:
         if raw.claims is None or not defective or not calibration.fusion.detection:
             return mask
         return raw.claims.fitted(mask, fused > 0)  # nothing outside the region of interest
-
-    def _index(self, product: str) -> int:
-        if product not in self.products:
-            raise ConfigError(f"The model knows no product '{product}'.", f"It knows {', '.join(self.products)}.")
-        return self.products.index(product)
 
     def _decoded(
         self, images: Iterable[Image], product: str | None, pool: ThreadPoolExecutor, ahead: int
