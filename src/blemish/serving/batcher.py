@@ -20,10 +20,11 @@ class BusyError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found, and which model found it."""
+    """What was found, and the model that found it, with its id."""
 
     result: Result
     model: str
+    inspector: Inspector
 
 
 @dataclass
@@ -108,7 +109,7 @@ class Batcher:
                 results = []
             for job, result in zip(wanted, results, strict=False):
                 if not job.answer.done():
-                    job.answer.set_result(Answer(result, model))
+                    job.answer.set_result(Answer(result, model, inspector))
             if last:
                 return
 

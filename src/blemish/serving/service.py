@@ -1,0 +1,128 @@
+"""The service without its HTTP: a model that works, a store that remembers, and how both come together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from blemish.inspection import Failure, Inspection
+from blemish.inspector import Inspector
+from blemish.serving.batcher import Answer, Batcher
+from blemish.serving.pictures import map_png, mask_png
+from blemish.serving.records import StoredInspection, StoredModel, Upload
+from blemish.serving.store import Store
+
+_log = logging.getLogger(__name__)
+Load = Callable[[Path], Inspector]
+
+
+class Service:
+    """Inspects uploads with the promoted model and remembers what it found.
+
+    Args:
+        store: where everything is kept.
+        load: reads a model folder.
+        batch: images that the model sees at a time.
+        waiting: images that may wait.
+    """
+
+    def __init__(self, store: Store, load: Load, *, batch: int = 16, waiting: int = 256) -> None:
+        self.store, self._load = store, load
+        self._batch, self._waiting = batch, waiting
+        self._batcher: Batcher | None = None
+        self._model: StoredModel | None = None
+        self._inspector: Inspector | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a model works."""
+        return self._batcher is not None
+
+    @property
+    def model(self) -> StoredModel:
+        """The one that works."""
+        assert self._model is not None, "the service has not started"
+        return self._model
+
+    @property
+    def inspector(self) -> Inspector:
+        """The same, loaded."""
+        assert self._inspector is not None, "the service has not started"
+        return self._inspector
+
+    @property
+    def waiting(self) -> int:
+        """Images in the queue."""
+        return 0 if self._batcher is None else self._batcher.waiting
+
+    async def start(self, folder: Path) -> None:
+        """Begin with the model that was promoted last, or with a folder where none was yet.
+
+        Raises:
+            ModelError: that model cannot be read.
+        """
+        promoted = await asyncio.to_thread(self.store.promotions)
+        if promoted:
+            model = await asyncio.to_thread(self.store.model, promoted[-1][0])
+        else:
+            model = await asyncio.to_thread(self.store.add_model, folder.name, folder)
+            await asyncio.to_thread(self.store.promote, model.id)
+        self._model, self._inspector = model, await asyncio.to_thread(self._load, model.folder)
+        self._batcher = Batcher(self._inspector, model.id, batch=self._batch, waiting=self._waiting)
+        self._batcher.start()
+
+    async def stop(self) -> None:
+        """Answer what was accepted, then end."""
+        if self._batcher is not None:
+            await self._batcher.stop()
+        await asyncio.to_thread(self.store.close)
+
+    async def promote(self, id: str) -> StoredModel:
+        """Let another model work from the next batch on; the one before stays to be promoted again.
+
+        Raises:
+            ConfigError: there is no such model.
+            ModelError: it cannot be read, and nothing changes.
+        """
+        model = await asyncio.to_thread(self.store.model, id)
+        inspector = await asyncio.to_thread(self._load, model.folder)
+        await asyncio.to_thread(self.store.promote, id)
+        assert self._batcher is not None
+        self._model, self._inspector = model, inspector
+        self._batcher.replace(inspector, id)
+        return model
+
+    async def inspect(self, uploads: Sequence[Upload], product: str | None = None) -> list[StoredInspection | Failure]:
+        """Inspect images and keep what was found; what is returned is on the disk.
+
+        Raises:
+            BusyError: too many images wait; none of these does.
+            ConfigError: the model knows no such product.
+        """
+        assert self._batcher is not None, "the service has not started"
+        answers = await self._batcher.inspect([upload.content for upload in uploads], product)
+        return await asyncio.to_thread(self._kept, uploads, answers)
+
+    def _kept(self, uploads: Sequence[Upload], answers: Sequence[Answer]) -> list[StoredInspection | Failure]:
+        kept: dict[int, StoredInspection] = {}
+        for model in dict.fromkeys(answer.model for answer in answers):
+            rows = [row for row, answer in enumerate(answers) if answer.model == model]
+            found = [
+                (row, uploads[row], result, *_pictures(answers[row], result))
+                for row in rows
+                if isinstance(result := answers[row].result, Inspection)
+            ]
+            stored = self.store.add_inspections(model, [one[1:] for one in found])
+            kept.update(zip((row for row, *_ in found), stored, strict=True))
+        results: list[StoredInspection | Failure] = []
+        for row, answer in enumerate(answers):
+            results.append(answer.result if isinstance(answer.result, Failure) else kept[row])
+        return results
+
+
+def _pictures(answer: Answer, found: Inspection) -> tuple[bytes, bytes]:
+    """Anomaly map and mask."""
+    threshold = answer.inspector.calibration[found.product].pixel_threshold if found.known else None
+    return map_png(found, threshold), mask_png(found)
