@@ -132,4 +132,6 @@ def _runs(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
 def _time(milliseconds: float) -> str:
     if milliseconds < 1000:
         return f"{milliseconds:.3g} ms"
-    return f"{milliseconds / 1000:.3g} s"
+    if milliseconds < 120_000:
+        return f"{milliseconds / 1000:.3g} s"
+    return f"{milliseconds / 60_000:.3g} min"
