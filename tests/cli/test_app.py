@@ -14,7 +14,10 @@ from blemish.cli.messages import quoted
 from blemish.errors import BlemishError, DataError
 
 pytestmark = pytest.mark.core
-VERBS = ("demo", "check", "train", "init-defects", "synthesize", "evaluate", "inspect", "calibrate", "doctor")
+VERBS = (
+    *("demo", "check", "train", "teach", "init-defects", "synthesize"),
+    *("evaluate", "inspect", "calibrate", "export", "serve", "doctor"),
+)
 
 
 def python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -18,6 +18,7 @@ from blemish.cli.export import export
 from blemish.cli.init_defects import init_defects
 from blemish.cli.inspect import inspect
 from blemish.cli.messages import INTERNAL_ERROR, Verbs, print_internal_error
+from blemish.cli.serve import serve
 from blemish.cli.synthesize import synthesize
 from blemish.cli.teach import teach
 from blemish.cli.train import train
@@ -47,6 +48,7 @@ app.command(rich_help_panel=_WORK)(evaluate)
 app.command(rich_help_panel=_WORK)(inspect)
 app.command(rich_help_panel=_WORK)(calibrate)
 app.command(rich_help_panel=_WORK)(export)
+app.command(rich_help_panel=_WORK)(serve)
 app.command(rich_help_panel=_HELP)(doctor)
 
 

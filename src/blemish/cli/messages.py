@@ -20,6 +20,7 @@ _EXTRA_OF = {
     **dict.fromkeys(("diffusers", "transformers"), "diffusion"),
     **dict.fromkeys(("onnx", "onnxscript"), "export"),
     **dict.fromkeys(("ray", "pyarrow"), "scale"),
+    **dict.fromkeys(("fastapi", "uvicorn", "sqlalchemy", "alembic", "prometheus_client"), "serve"),
 }
 
 

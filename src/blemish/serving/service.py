@@ -58,17 +58,12 @@ class Service:
         return 0 if self._batcher is None else self._batcher.waiting
 
     async def start(self, folder: Path) -> None:
-        """Begin with the model that was promoted last, or with a folder where none was yet.
+        """Begin with the model that was promoted last; a folder that is not known yet is promoted first.
 
         Raises:
             ModelError: that model cannot be read.
         """
-        promoted = await asyncio.to_thread(self.store.promotions)
-        if promoted:
-            model = await asyncio.to_thread(self.store.model, promoted[-1][0])
-        else:
-            model = await asyncio.to_thread(self.store.add_model, folder.name, folder)
-            await asyncio.to_thread(self.store.promote, model.id)
+        model = await asyncio.to_thread(self._first, folder)
         self._model, self._inspector = model, await asyncio.to_thread(self._load, model.folder)
         self._batcher = Batcher(self._inspector, model.id, batch=self._batch, waiting=self._waiting)
         self._batcher.start()
@@ -104,6 +99,13 @@ class Service:
         assert self._batcher is not None, "the service has not started"
         answers = await self._batcher.inspect([upload.content for upload in uploads], product)
         return await asyncio.to_thread(self._kept, uploads, answers)
+
+    def _first(self, folder: Path) -> StoredModel:
+        known = self.store.models()
+        if folder.resolve() not in [model.folder for model in known]:
+            model = self.store.add_model(folder.name, folder)
+            self.store.promote(model.id)
+        return self.store.model(self.store.promotions()[-1][0])
 
     def _kept(self, uploads: Sequence[Upload], answers: Sequence[Answer]) -> list[StoredInspection | Failure]:
         kept: dict[int, StoredInspection] = {}

@@ -1,0 +1,124 @@
+"""`blemish serve`: a service that inspects what it is sent and remembers what it found."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blemish.cli import options
+from blemish.cli.console import say
+from blemish.errors import BlemishError, ConfigError
+
+TOKEN = "BLEMISH_TOKEN"
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_SHORTEST_TOKEN = 16
+_STORE, _NETWORK = "What is kept", "Network"
+
+
+def serve(
+    model: options.Model,
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Images, maps and, unless --database says otherwise, the database.",
+            rich_help_panel=_STORE,
+        ),
+    ] = Path("blemish-data"),
+    database: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="sqlite:///file or postgresql://user@host/name; by default a SQLite file in --data.",
+            rich_help_panel=_STORE,
+            show_default=False,
+        ),
+    ] = None,
+    host: Annotated[
+        str,
+        typer.Option(help=f"Address to listen at; one that others reach needs {TOKEN}.", rich_help_panel=_NETWORK),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.", rich_help_panel=_NETWORK)] = 8080,
+    waiting: Annotated[
+        int, typer.Option(min=1, help="Images that may wait; further ones are answered 503.", rich_help_panel=_NETWORK)
+    ] = 256,
+    batch: Annotated[int, typer.Option(min=1, help="Images at a time.", rich_help_panel=options.RUNTIME)] = 16,
+    engine: options.RuntimeEngine = options.Engine.auto,
+    device: options.Device = "auto",
+    offline: options.Offline = False,
+) -> None:
+    """Inspect images that come over HTTP, and keep images, findings and reviews.
+
+    POST /v1/inspections takes an image as the body, or several as the fields images of a form; /openapi.json describes
+    everything else. What was answered is on the disk. The first MODEL of a data folder inspects until another one is
+    promoted; a MODEL that the folder does not know yet is promoted at once.
+
+    Set the environment variable BLEMISH_TOKEN to a secret that clients must show as Authorization: Bearer.
+
+    Examples:
+
+        blemish serve line.blemish
+
+        curl --data-binary @part.png http://127.0.0.1:8080/v1/inspections
+
+        BLEMISH_TOKEN=$(openssl rand -hex 16) blemish serve line.blemish --host 0.0.0.0 --database postgresql://line@db/line
+    """
+    import uvicorn
+
+    from blemish import model_folder
+    from blemish.files import writing
+    from blemish.inspector import Inspector
+    from blemish.serving.api import build_app
+    from blemish.serving.service import Service
+    from blemish.serving.store import Store
+
+    token = _token(host)
+    folder = model_folder.locate(model, offline=offline)
+    model_folder.read_header(folder)
+    with writing(data):
+        data.mkdir(parents=True, exist_ok=True)
+    store = Store(database or f"sqlite:///{data.resolve() / 'line.db'}", data.resolve() / "files")
+
+    def load(path: Path) -> Inspector:
+        return Inspector.load(path, engine=engine.value, device=device, offline=True)
+
+    service = Service(store, load, batch=batch, waiting=waiting)
+    app = build_app(service, folder, token=token)
+    server = uvicorn.Server(
+        uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    )
+    listening = _bound(host, port)
+    name = f"[{host}]" if ":" in host else host
+    say(f"Database {store.database.name}, files in {data / 'files'}")
+    say(f"Listening at http://{name}:{listening.getsockname()[1]}; stop with Ctrl-C.", style="bold")
+    server.run(sockets=[listening])
+
+
+def _token(host: str) -> str | None:
+    token = os.environ.get(TOKEN)
+    if token is None and host not in _LOOPBACK:
+        raise ConfigError(
+            f"Anybody who reaches {host} could use the service.",
+            f"Set {TOKEN} to a secret that clients must show, or listen at 127.0.0.1.",
+        )
+    if token is not None and len(token) < _SHORTEST_TOKEN:
+        raise ConfigError(f"{TOKEN} is shorter than {_SHORTEST_TOKEN} characters.", "Choose a longer secret.")
+    return token
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise BlemishError(
+            f"Nothing can listen at {host}, port {port}: {error.strerror or error}.", "Choose another --port or --host."
+        ) from error
+    return listening
