@@ -70,8 +70,8 @@ def _names(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         return
     yield "### Names after learning five categories\n"
     yield (
-        "Share of unseen drawn images that are named rightly, two examples of each category, in percent; both decoders\n"
-        "learn from the same images. On a CPU the products are computed in bf16.\n"
+        "Share of unseen drawn images that are named rightly, two examples of each category, in percent; both\n"
+        "decoders learn from the same images. On a CPU the products are computed in bf16.\n"
     )
     yield "| decoder | on | accuracy of each seed | mean ± sd |"
     yield "|---|---|---|---|"
