@@ -37,7 +37,7 @@ def opened_store(tmp_path: Path) -> Store:
 @pytest.fixture
 def client(fake_inspector: Inspector, opened_store: Store, tmp_path: Path) -> Iterator[TestClient]:
     service = Service(opened_store, lambda _: fake_inspector)
-    limits = Limits(bytes=100_000, pixels=1_000_000, images=5)
+    limits = Limits(bytes=100_000, pixels=1_000_000, images=5, request_bytes=300_000)
     app = build_app(service, tmp_path / "line.blemish", limits=limits)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
@@ -131,6 +131,20 @@ def test_too_many_images_and_forms_without(client: TestClient, good_bolt: bytes)
     assert posted(client, *[good_bolt] * 6).status_code in (400, 413)
     assert client.post("/v1/inspections", files={"other": b"x"}).status_code == 422
     assert client.post("/v1/inspections", data={"images": "x"}, files={"y": b""}).status_code == 422
+
+
+def test_requests_that_are_too_large(client: TestClient, opened_store: Store) -> None:
+    response = posted(client, *[bytes(90_000)] * 4)
+    assert response.status_code == 413
+    assert response.json()["error"]
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(1000):
+            yield bytes(1000)
+
+    response = client.post("/v1/inspections", content=endless())
+    assert response.status_code == 413
+    assert list(opened_store.blobs) == []
 
 
 def test_pages_and_filters(client: TestClient, bad_nut: bytes, good_bolt: bytes) -> None:

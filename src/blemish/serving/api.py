@@ -153,7 +153,7 @@ def _inspections(service: Service, limits: Limits, numbers: Numbers) -> APIRoute
         response_model=Inspections,
         responses=_UPLOAD,
         openapi_extra=_BODY,
-        max_body_size=limits.images * limits.bytes,
+        max_body_size=2 * limits.request_bytes,  # the rest of what is longer is not even read
     )
     async def inspect(request: Request, product: Annotated[str | None, Query(max_length=200)] = None) -> Any:
         """Inspect images: one as the body, or any number as the fields `images` of a form.
@@ -293,8 +293,10 @@ def _models(service: Service) -> APIRouter:
 
 async def _contents(request: Request, product: str | None, limits: Limits) -> tuple[list[bytes], str | None]:
     """The image files of a request; a form may also name the product."""
+    if int(request.headers.get("content-length", 0)) > limits.request_bytes:
+        raise HTTPException(413, f"The request has more than the {limits.request_bytes:,} bytes allowed.")
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        return [await request.body()], product
+        return [await _body(request, limits)], product
     async with request.form(max_files=limits.images, max_fields=1, max_part_size=1000) as form:
         files = [one for one in form.getlist("images") if isinstance(one, UploadFile)]
         if not files:
@@ -303,6 +305,16 @@ async def _contents(request: Request, product: str | None, limits: Limits) -> tu
         if any((one.size or 0) > limits.bytes for one in files):
             raise HTTPException(413, f"An image has more than the {limits.bytes:,} bytes allowed.")
         return [await one.read() for one in files], named if isinstance(named, str) else product
+
+
+async def _body(request: Request, limits: Limits) -> bytes:
+    """A body of no more bytes than an image may have; the rest of a longer one is not read."""
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > limits.bytes:
+            raise HTTPException(413, f"The image has more than the {limits.bytes:,} bytes allowed.")
+    return bytes(content)
 
 
 def _filter(

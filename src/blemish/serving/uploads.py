@@ -38,11 +38,13 @@ class Limits:
         bytes: of one image file.
         pixels: of one image.
         images: of one request.
+        request_bytes: of one request, all images together.
     """
 
     bytes: int = 32_000_000
     pixels: int = 64_000_000
     images: int = 64
+    request_bytes: int = 256_000_000
 
 
 def checked(content: bytes, limits: Limits) -> Upload:
