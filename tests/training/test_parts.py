@@ -76,7 +76,7 @@ def test_a_step_that_cannot_be_compiled_stays_as_it_is(
     def refuses(*_: object) -> None:
         raise torch._dynamo.exc.TorchDynamoException("there is no compiler\nand more")
 
-    monkeypatch.setattr(torch, "compile", lambda function: refuses)
+    monkeypatch.setattr(torch, "compile", lambda function, **_: refuses)
     config = TrainConfig.of("paper", jitter=0)
     step = TrainingStep(
         OneNIP(8, (4, 4), width=16, heads=2, neighbour_window=0), config, NoiseTable(0, torch.device("cpu"))
