@@ -74,7 +74,7 @@ def test_a_step_that_cannot_be_compiled_stays_as_it_is(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuses(*_: object) -> None:
-        raise torch._dynamo.exc.TorchDynamoException("there is no compiler\nand more")
+        raise torch._dynamo.exc.TorchDynamoException("the backend raised:\nthere is no compiler\nand more")
 
     monkeypatch.setattr(torch, "compile", lambda function, **_: refuses)
     config = TrainConfig.of("paper", jitter=0)
@@ -89,7 +89,7 @@ def test_a_step_that_cannot_be_compiled_stays_as_it_is(
     for _ in range(2):
         assert step(batch, generator(0, "batch"))["total"] == expected["total"]
     assert [record.message for record in caplog.records] == [
-        "the training step cannot be compiled and takes longer: there is no compiler"
+        "the training step cannot be compiled and takes longer: the backend raised: there is no compiler"
     ]
 
 
