@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from blemish.data.decode import read_image
 from blemish.errors import ConfigError, ImageError
 from blemish.inspection import Failure
-from blemish.serving.records import Decision, StoredInspection, StoredModel, StoredReview
+from blemish.serving.records import Decision, StoredInspection, StoredModel, StoredReview, Tally
 
 _MASK_PIXELS = 16_000_000
 _NAME = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"  # one line, not of blanks alone
@@ -100,22 +100,10 @@ class ModelList(BaseModel):
     current: str
 
 
-class TallyRow(BaseModel):
-    """Counts of one day, product and category."""
-
-    day: int
-    product: str | None
-    category: str | None
-    inspected: int
-    defective: int
-    confirmed: int
-    rejected: int
-
-
 class TallyList(BaseModel):
     """Counts, the earliest day first."""
 
-    tallies: list[TallyRow]
+    tallies: list[Tally]
 
 
 class ReviewRequest(BaseModel):

@@ -265,7 +265,7 @@ def _reviews(service: Service) -> APIRouter:
     ) -> Any:
         """Counts per day, product and category."""
         found = await run_in_threadpool(service.store.tallies, since)
-        return {"tallies": [vars(one) for one in found]}
+        return {"tallies": found}
 
     return router
 
@@ -282,9 +282,7 @@ def _models(service: Service) -> APIRouter:
     @router.post("/models/{id}/promote", response_model=ModelList, responses=_MISSING)
     async def promote(id: str) -> Any:
         """Let a model inspect from now on; an earlier one as well, which is a roll-back."""
-        known = {model.id for model in await run_in_threadpool(service.store.models)}
-        if id not in known:
-            raise HTTPException(404, "There is no such model.")
+        await _or_404(service.store.model, id)
         await service.promote(id)
         return await models()
 
