@@ -64,6 +64,23 @@ def script() -> Callable[[str], ModuleType]:
     return load
 
 
+@pytest.fixture
+def run() -> Callable[..., Any]:
+    """Run `blemish` with arguments; `input` is its standard input."""
+
+    from typer.testing import CliRunner
+
+    from blemish.cli.app import app
+
+    def invoke(*arguments: str | Path, **options: Any) -> Any:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"}, **options)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return invoke
+
+
 class FakeEngine:
     """Finds bolts red, nuts blue, and white spots defective."""
 

@@ -10,27 +10,12 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from blemish.cli.app import app
 from blemish.data.problem import Problem
 from blemish.inspector import Inspector
 
 Run = Callable[..., Any]
 Draw = Callable[..., Path]
-
-
-@pytest.fixture
-def run() -> Run:
-    """Run `blemish` with arguments; `input` is its standard input."""
-
-    def invoke(*arguments: str | Path, **options: Any) -> Any:
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"}, **options)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return invoke
 
 
 @pytest.fixture

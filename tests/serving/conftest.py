@@ -143,7 +143,7 @@ def add(store: Store) -> Add:
     from blemish.inspection import Inspection
     from blemish.serving.records import Upload
 
-    model = store.add_model("line", Path("line.blemish")).id
+    model = store.versions.add_model("line", Path("line.blemish")).id
     numbers = count()
 
     def keep(

@@ -205,7 +205,7 @@ def test_models_are_promoted_and_rolled_back(
     assert [model["name"] for model in first["models"]] == ["line.blemish"]
     assert first["current"] == first["models"][0]["id"]
     assert str(tmp_path) not in str(first)
-    other = opened_store.add_model("line, taught", tmp_path / "2", first["current"])
+    other = opened_store.versions.add_model("line, taught", tmp_path / "2", first["current"])
     assert client.post(f"/v1/models/{other.id}/promote").json()["current"] == other.id
     assert posted(client, bad_nut).json()["inspections"][0]["model"] == other.id
     assert client.post(f"/v1/models/{first['current']}/promote").json()["current"] == first["current"]

@@ -114,27 +114,68 @@ def test_reviews_that_make_no_sense(store: Store, add: Add) -> None:
 
 
 def test_models_are_promoted_and_rolled_back(store: Store, tmp_path: Path) -> None:
-    first = store.add_model("line", tmp_path / "1")
-    second = store.add_model("line, taught", tmp_path / "2", parent=first.id)
-    assert store.models() == (first, second)
+    first = store.versions.add_model("line", tmp_path / "1")
+    second = store.versions.add_model("line, taught", tmp_path / "2", parent=first.id)
+    assert store.versions.models() == (first, second)
     for model in (first, second, first):
-        store.promote(model.id)
-    assert [model for model, _ in store.promotions()] == [first.id, second.id, first.id]
+        store.versions.promote(model.id)
+    assert [model for model, _ in store.versions.promotions()] == [first.id, second.id, first.id]
     with pytest.raises(ConfigError, match="no model"):
-        store.promote("x")
+        store.versions.promote("x")
 
 
 def test_tallies(store: Store, add: Add, clock: Clock) -> None:
-    early = [add(p_value=0.001, category="dent"), add(p_value=0.001, category="dent"), add()]
+    early = [add(p_value=0.001, category="dent"), add(p_value=0.001, category="dent"), add(), add()]
     clock.now += DAY
     add(product="bolt")
+    store.add_review(early[2], "confirmed")
+    store.add_review(early[3], "rejected")  # right that it is normal
     store.add_review(early[0], "confirmed", category="dent")
     store.add_review(early[1], "rejected")
     found = store.tallies()
-    rows = [(one.product, one.category, one.inspected, one.defective, one.confirmed, one.rejected) for one in found]
-    assert rows == [("nut", None, 1, 0, 0, 0), ("nut", "dent", 2, 2, 1, 1), ("bolt", None, 1, 0, 0, 0)]
+    rows = [(one.product, one.category, one.inspected, one.defective) for one in found]
+    assert rows == [("nut", None, 2, 0), ("nut", "dent", 2, 2), ("bolt", None, 1, 0)]
+    assert [(one.confirmed, one.false_alarms, one.missed) for one in found] == [(0, 0, 1), (1, 1, 0), (0, 0, 0)]
     assert found[2].day - found[0].day == DAY
     assert [one.product for one in store.tallies(clock.now - DAY // 2)] == ["bolt"]
+
+
+def test_teachings(store: Store, tmp_path: Path) -> None:
+    line = store.versions.add_model("line", tmp_path / "1")
+    first = store.versions.add_teaching(line.id, {"learn": ["ä"]})
+    assert store.versions.teaching(first.id) == first
+    assert (first.state, first.lesson, first.outcome) == ("running", {"learn": ["ä"]}, None)
+    done = store.versions.end_teaching(first.id, "finished", {"rows": []}, name="line 2", folder=tmp_path / "2")
+    assert (done.state, done.outcome) == ("finished", {"rows": []})
+    learned = store.versions.models()[-1]
+    assert (learned.id, learned.name, learned.folder, learned.parent) == (
+        done.model,
+        "line 2",
+        tmp_path / "2",
+        line.id,
+    )
+    second = store.versions.add_teaching(line.id, {})
+    failed = store.versions.end_teaching(second.id, "failed", {"error": "x", "remedy": "y"})
+    assert failed.model is None
+    assert store.versions.teachings() == (failed, done)
+    with pytest.raises(ConfigError, match="nothing to discard"):
+        store.versions.discard_teaching(second.id)
+    store.versions.discard_teaching(first.id)
+    assert store.versions.teaching(first.id).state == "discarded"
+    assert store.versions.models() == (line,)
+    with pytest.raises(BlemishError, match="no teaching"):
+        store.versions.teaching("0")
+
+
+def test_a_model_that_was_promoted_is_not_discarded(store: Store, tmp_path: Path) -> None:
+    line = store.versions.add_model("line", tmp_path / "1")
+    teaching = store.versions.add_teaching(line.id, {})
+    done = store.versions.end_teaching(teaching.id, "finished", {}, name="line 2", folder=tmp_path / "2")
+    assert done.model is not None
+    store.versions.promote(done.model)
+    store.versions.promote(line.id)
+    with pytest.raises(ConfigError, match="promoted"):
+        store.versions.discard_teaching(teaching.id)
 
 
 def test_what_is_old_goes_unless_somebody_reviewed_it(store: Store, add: Add, clock: Clock) -> None:
@@ -232,10 +273,10 @@ def test_a_database_of_the_revision_before(url: str, tmp_path: Path) -> None:
 
     before.engine = database._engine(url)
     with before.writing() as connection:
-        migrate(connection, "0001")
+        migrate(connection, "0002")
         row = {"digest": "0" * 64, "media_type": "image/png", "bytes": 1, "width": 1, "height": 1, "created": 1}
         connection.execute(images.insert().values(row))
-        assert not sa.inspect(connection).has_table("reviews")
+        assert not sa.inspect(connection).has_table("teachings")
     before.close()
     for _ in range(2):  # a second start changes nothing
         now = Database(url)

@@ -15,6 +15,7 @@ from blemish.cli.demo import demo
 from blemish.cli.doctor import doctor
 from blemish.cli.evaluate import evaluate
 from blemish.cli.export import export
+from blemish.cli.export_reviews import export_reviews
 from blemish.cli.init_defects import init_defects
 from blemish.cli.inspect import inspect
 from blemish.cli.messages import INTERNAL_ERROR, Verbs, print_internal_error
@@ -49,6 +50,7 @@ app.command(rich_help_panel=_WORK)(inspect)
 app.command(rich_help_panel=_WORK)(calibrate)
 app.command(rich_help_panel=_WORK)(export)
 app.command(rich_help_panel=_WORK)(serve)
+app.command("export-reviews", rich_help_panel=_DEFECTS)(export_reviews)
 app.command(rich_help_panel=_HELP)(doctor)
 
 

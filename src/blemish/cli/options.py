@@ -42,7 +42,7 @@ class Precision(str, Enum):
     bf16 = "bf16-mixed"
 
 
-RUNTIME, DATA, CLUSTER = "Runtime", "Data", "Cluster"
+RUNTIME, DATA, CLUSTER, KEPT = "Runtime", "Data", "Cluster", "What is kept"
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="Model folder, or id on the Hugging Face Hub.", show_default=False)
@@ -65,6 +65,15 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue an unfinished r
 Restart = Annotated[bool, typer.Option("--restart", help="Discard an unfinished run.")]
 Devices = Annotated[str, typer.Option(help="auto, or how many GPUs (or CPU processes).", rich_help_panel=RUNTIME)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="sqlite:///file or postgresql://user@host/name; by default a SQLite file in the data folder.",
+        rich_help_panel=KEPT,
+        show_default=False,
+    ),
+]
 FalseAlarmRate = Annotated[
     float | None,
     typer.Option(

@@ -16,7 +16,7 @@ from blemish.errors import BlemishError, ConfigError
 TOKEN = "BLEMISH_TOKEN"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SHORTEST_TOKEN = 16
-_STORE, _NETWORK = "What is kept", "Network"
+_NETWORK = "Network"
 
 
 def serve(
@@ -26,18 +26,10 @@ def serve(
         typer.Option(
             metavar="FOLDER",
             help="Images, maps and, unless --database says otherwise, the database.",
-            rich_help_panel=_STORE,
+            rich_help_panel=options.KEPT,
         ),
     ] = Path("blemish-data"),
-    database: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="sqlite:///file or postgresql://user@host/name; by default a SQLite file in --data.",
-            rich_help_panel=_STORE,
-            show_default=False,
-        ),
-    ] = None,
+    database: options.Database = None,
     host: Annotated[
         str,
         typer.Option(help=f"Address to listen at; one that others reach needs {TOKEN}.", rich_help_panel=_NETWORK),
@@ -70,18 +62,15 @@ def serve(
     import uvicorn
 
     from blemish import model_folder
-    from blemish.files import writing
     from blemish.inspector import Inspector
     from blemish.serving.api import build_app
     from blemish.serving.service import Service
-    from blemish.serving.store import Store
+    from blemish.serving.store import open_store
 
     token = _token(host)
     folder = model_folder.locate(model, offline=offline)
     model_folder.read_header(folder)
-    with writing(data):
-        data.mkdir(parents=True, exist_ok=True)
-    store = Store(database or f"sqlite:///{data.resolve() / 'line.db'}", data.resolve() / "files")
+    store = open_store(data, database)
 
     def load(path: Path) -> Inspector:
         return Inspector.load(path, engine=engine.value, device=device, offline=True)
@@ -93,7 +82,7 @@ def serve(
     )
     listening = _bound(host, port)
     name = f"[{host}]" if ":" in host else host
-    say(f"Database {store.database.name}, files in {data / 'files'}")
+    say(f"Database {store.database.name}, files in {data}")
     say(f"Listening at http://{name}:{listening.getsockname()[1]}; stop with Ctrl-C.", style="bold")
     server.run(sockets=[listening])
 

@@ -276,13 +276,13 @@ def _models(service: Service) -> APIRouter:
     @router.get("/models", response_model=ModelList)
     async def models() -> Any:
         """All models, and the one that inspects."""
-        found = await run_in_threadpool(service.store.models)
+        found = await run_in_threadpool(service.store.versions.models)
         return {"models": [model_of(one) for one in found], "current": service.model.id}
 
     @router.post("/models/{id}/promote", response_model=ModelList, responses=_MISSING)
     async def promote(id: str) -> Any:
         """Let a model inspect from now on; an earlier one as well, which is a roll-back."""
-        await _or_404(service.store.model, id)
+        await _or_404(service.store.versions.model, id)
         await service.promote(id)
         return await models()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 Decision = Literal["confirmed", "rejected"]
+State = Literal["running", "finished", "failed", "cancelled", "discarded"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ class Tally:
         product: None: like none of the model's.
         category: what the model called it; None: normal, or no names learned.
         inspected, defective: images, and those that the model called defective.
-        confirmed, rejected: of the reviews that count.
+        confirmed, false_alarms: of the latter, those that a review calls a defect, and those that it calls none.
+        missed: images that the model called normal and a review a defect.
     """
 
     day: int
@@ -95,7 +97,8 @@ class Tally:
     inspected: int
     defective: int
     confirmed: int
-    rejected: int
+    false_alarms: int
+    missed: int
 
 
 @dataclass(frozen=True)
@@ -110,3 +113,24 @@ class Filter:
 
 
 EVERYTHING = Filter()
+
+
+@dataclass(frozen=True)
+class StoredTeaching:
+    """A model that learns from reviews.
+
+    Attributes:
+        parent: id of the model that learns.
+        model: id of the one that came out of it; None: none did, or it was discarded.
+        lesson: what it learns from, see `Lesson`.
+        outcome: how both compare, see `compare`; of a failed one `error` and `remedy`; None while it runs.
+    """
+
+    id: str
+    parent: str
+    model: str | None
+    state: State
+    lesson: dict[str, Any]
+    outcome: dict[str, Any] | None
+    created: int
+    ended: int | None

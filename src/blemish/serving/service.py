@@ -81,9 +81,9 @@ class Service:
             ConfigError: there is no such model.
             ModelError: it cannot be read, and nothing changes.
         """
-        model = await asyncio.to_thread(self.store.model, id)
+        model = await asyncio.to_thread(self.store.versions.model, id)
         inspector = await asyncio.to_thread(self._load, model.folder)
-        await asyncio.to_thread(self.store.promote, id)
+        await asyncio.to_thread(self.store.versions.promote, id)
         assert self._batcher is not None
         self._model, self._inspector = model, inspector
         self._batcher.replace(inspector, id)
@@ -101,11 +101,11 @@ class Service:
         return await asyncio.to_thread(self._kept, uploads, answers)
 
     def _first(self, folder: Path) -> StoredModel:
-        known = self.store.models()
+        known = self.store.versions.models()
         if folder.resolve() not in [model.folder for model in known]:
-            model = self.store.add_model(folder.name, folder)
-            self.store.promote(model.id)
-        return self.store.model(self.store.promotions()[-1][0])
+            model = self.store.versions.add_model(folder.name, folder)
+            self.store.versions.promote(model.id)
+        return self.store.versions.model(self.store.versions.promotions()[-1][0])
 
     def _kept(self, uploads: Sequence[Upload], answers: Sequence[Answer]) -> list[StoredInspection | Failure]:
         kept: dict[int, StoredInspection] = {}

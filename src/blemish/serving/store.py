@@ -1,9 +1,8 @@
-"""What the service remembers: images, inspections, reviews, models. What it has answered is on the disk."""
+"""What the service remembers: images, inspections, reviews. What it has answered is on the disk."""
 
 from __future__ import annotations
 
 import json
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ from typing import Any, get_args
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from blemish.errors import BlemishError, ConfigError
+from blemish.errors import BlemishError, ConfigError, DataError
+from blemish.files import writing
 from blemish.inspection import Inspection
 from blemish.serving.blobs import Blobs
 from blemish.serving.database import Database
@@ -23,15 +23,16 @@ from blemish.serving.records import (
     Decision,
     Filter,
     StoredInspection,
-    StoredModel,
     StoredReview,
     Tally,
     Upload,
 )
-from blemish.serving.tables import images, inspections, models, promotions, reviews
+from blemish.serving.tables import images, inspections, reviews
+from blemish.serving.versions import Versions, new_id
 
 _AT_ONCE = 500  # rows that are removed in one transaction
-_FILES = (inspections.c.image, inspections.c.anomaly_map, inspections.c.mask, reviews.c.mask)
+_DIGESTS = (inspections.c.image, inspections.c.anomaly_map, inspections.c.mask, reviews.c.mask)
+_FILES = "files"
 _DAY = 24 * 3600 * 1000
 
 
@@ -45,54 +46,20 @@ class Store:
         url: of the database, see `Database`.
         folder: for the files.
         now: milliseconds since 1970.
+
+    Attributes:
+        versions: the models that it ran, runs and may run.
     """
 
     def __init__(self, url: str, folder: Path, now: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         self.database = Database(url)
         self.blobs = Blobs(folder)
+        self.versions = Versions(self.database, now)
         self._now = now
 
     def close(self) -> None:
         """Give all connections back."""
         self.database.close()
-
-    # models
-
-    def add_model(self, name: str, folder: Path, parent: str | None = None) -> StoredModel:
-        """Remember a model folder."""
-        model = StoredModel(self._id(), name, folder.resolve(), parent, self._now())
-        with self.database.writing() as connection:
-            connection.execute(
-                models.insert().values(
-                    id=model.id, name=name, folder=str(model.folder), parent=parent, created=model.created
-                )
-            )
-        return model
-
-    def models(self) -> tuple[StoredModel, ...]:
-        """All of them, the oldest first."""
-        with self.database.reading() as connection:
-            rows = connection.execute(models.select().order_by(models.c.id)).all()
-        return tuple(StoredModel(row.id, row.name, Path(row.folder), row.parent, row.created) for row in rows)
-
-    def model(self, id: str) -> StoredModel:
-        """One of them. Raises ConfigError."""
-        for model in self.models():
-            if model.id == id:
-                return model
-        raise ConfigError(f"There is no model '{id}'.", "GET /v1/models lists them.")
-
-    def promote(self, id: str) -> None:
-        """Let a model run from now on; an earlier one as well, which is a roll-back. Raises ConfigError."""
-        self.model(id)
-        with self.database.writing() as connection:
-            connection.execute(promotions.insert().values(model=id, created=self._now()))
-
-    def promotions(self) -> tuple[tuple[str, int], ...]:
-        """Models in the order in which they were promoted, and when."""
-        with self.database.reading() as connection:
-            rows = connection.execute(promotions.select().order_by(promotions.c.number)).all()
-        return tuple((row.model, row.created) for row in rows)
 
     # inspections
 
@@ -121,7 +88,7 @@ class Store:
             }
             rows.append(
                 {
-                    "id": self._id(),
+                    "id": new_id(self._now()),
                     "image": digests[0],
                     "model": model,
                     "product": inspection.product if inspection.known else None,
@@ -207,7 +174,7 @@ class Store:
             raise ConfigError("What is no defect has neither a category nor a mask.", "Confirm it, or leave them out.")
         self.inspection(inspection)
         digest = None if mask is None else self.blobs.add(mask)
-        review = StoredReview(self._id(), inspection, decision, category, digest, reviewer, self._now())
+        review = StoredReview(new_id(self._now()), inspection, decision, category, digest, reviewer, self._now())
         with self._keeping([] if mask is None else [mask]) as connection:
             connection.execute(reviews.insert().values(**vars(review)))
         return review
@@ -230,8 +197,9 @@ class Store:
             inspections.c.category,
             sa.func.count().label("inspected"),
             sa.func.sum(sa.cast(inspections.c.defective, sa.Integer)).label("defective"),
-            sa.func.sum(sa.case((reviews.c.decision == "confirmed", 1), else_=0)).label("confirmed"),
-            sa.func.sum(sa.case((reviews.c.decision == "rejected", 1), else_=0)).label("rejected"),
+            _number_of(inspections.c.defective, reviews.c.decision == "confirmed").label("confirmed"),
+            _number_of(inspections.c.defective, reviews.c.decision == "rejected").label("false_alarms"),
+            _number_of(~inspections.c.defective, reviews.c.decision == "confirmed").label("missed"),
             maintain_column_froms=True,
         )
         groups = (day, inspections.c.product, inspections.c.category)
@@ -266,7 +234,7 @@ class Store:
         """Delete files that no row names; returns how many."""
         with self.database.writing() as connection:
             self.database.hold_files(connection, alone=True)
-            named = {digest for column in _FILES for digest in connection.scalars(sa.select(column))}
+            named = {digest for column in _DIGESTS for digest in connection.scalars(sa.select(column))}
             orphans = [digest for digest, _ in self.blobs if digest not in named]
             for digest in orphans:
                 self.blobs.remove(digest)
@@ -294,9 +262,26 @@ class Store:
             rows = connection.execute(query).all()
         return tuple(_inspection(row._mapping, _review(row._mapping)) for row in rows)
 
-    def _id(self) -> str:
-        """32 hexadecimal digits that begin with the time."""
-        return f"{self._now():012x}{secrets.token_hex(10)}"
+
+def open_store(data: Path, url: str | None = None, *, create: bool = True) -> Store:
+    """The store of a data folder: its files, and unless `url` says otherwise its database.
+
+    Args:
+        data: the folder.
+        url: of the database.
+        create: whether a folder that is not there is made.
+
+    Raises:
+        DataError: there is no such folder.
+        BlemishError: the database cannot be used, or the folder not be written.
+    """
+    data = data.resolve()
+    if create:
+        with writing(data):
+            data.mkdir(parents=True, exist_ok=True)
+    elif not (data / _FILES).is_dir():
+        raise DataError(f"{data} is no data folder of blemish serve.", "Name the folder that its --data names.")
+    return Store(url or f"sqlite:///{data / 'line.db'}", data / _FILES)
 
 
 def _with_review() -> sa.Select[Any]:
@@ -309,6 +294,10 @@ def _with_review() -> sa.Select[Any]:
     )
     of_review = [column.label(f"review_{column.name}") for column in reviews.c]
     return sa.select(inspections, *of_review).select_from(inspections.outerjoin(reviews, reviews.c.id == newest))
+
+
+def _number_of(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.func.sum(sa.case((sa.and_(*conditions), 1), else_=0))
 
 
 def _conditions(only: Filter) -> Iterator[sa.ColumnElement[bool]]:

@@ -92,3 +92,17 @@ reviews = Table(
     Column("undone", BigInteger),
     Index(None, "inspection", "id"),
 )
+
+# a model that learns from reviews
+teachings = Table(
+    "teachings",
+    metadata,
+    Column("id", ID, primary_key=True),  # in the order of time
+    Column("parent", ID, ForeignKey("models.id"), nullable=False),
+    Column("model", ID, ForeignKey("models.id")),  # what came out of it
+    Column("state", String(16), nullable=False),
+    Column("lesson", Text, nullable=False),  # JSON: what it learns from
+    Column("outcome", Text),  # JSON: both models compared, or why there is none
+    Column("created", BigInteger, nullable=False),
+    Column("ended", BigInteger),
+)

@@ -1,0 +1,26 @@
+"""Models that learn from reviews."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "teachings",
+        sa.Column("id", sa.String(32), nullable=False),
+        sa.Column("parent", sa.String(32), nullable=False),
+        sa.Column("model", sa.String(32)),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("lesson", sa.Text, nullable=False),
+        sa.Column("outcome", sa.Text),
+        sa.Column("created", sa.BigInteger, nullable=False),
+        sa.Column("ended", sa.BigInteger),
+        sa.PrimaryKeyConstraint("id", name="pk_teachings"),
+        sa.ForeignKeyConstraint(["parent"], ["models.id"], name="fk_teachings_parent"),
+        sa.ForeignKeyConstraint(["model"], ["models.id"], name="fk_teachings_model"),
+    )
