@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from blemish.data.sample import SEVERAL_DEFECTS
 from blemish.inspection import UNKNOWN_DEFECT, Inspection, Region
 from blemish.regions import connected
 from blemish.scoring import detection_evidence
 
+RESERVED_NAMES = ("normal", SEVERAL_DEFECTS, UNKNOWN_DEFECT)  # these mean something else than a category
 _LIKELY = -5.0  # logit, halfway to where the detection is no evidence at all
 
 

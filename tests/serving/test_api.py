@@ -22,6 +22,7 @@ from blemish.inspector import Inspector
 from blemish.serving.api import build_app
 from blemish.serving.service import Service
 from blemish.serving.store import Store
+from blemish.serving.teacher import Teacher
 from blemish.serving.uploads import Limits
 
 from .conftest import png
@@ -36,7 +37,7 @@ def opened_store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def client(fake_inspector: Inspector, opened_store: Store, tmp_path: Path) -> Iterator[TestClient]:
-    service = Service(opened_store, lambda _: fake_inspector)
+    service = Service(opened_store, lambda _: fake_inspector, Teacher(opened_store, tmp_path / "teachings"))
     limits = Limits(bytes=100_000, pixels=1_000_000, images=5, request_bytes=300_000)
     app = build_app(service, tmp_path / "line.blemish", limits=limits)
     with TestClient(app, raise_server_exceptions=False) as client:
@@ -219,7 +220,11 @@ def test_inspections_that_are_not_there(client: TestClient, path: str) -> None:
 
 
 def test_a_token_keeps_strangers_out(fake_inspector: Inspector, opened_store: Store, tmp_path: Path) -> None:
-    app = build_app(Service(opened_store, lambda _: fake_inspector), tmp_path / "m", token="süß")
+    app = build_app(
+        Service(opened_store, lambda _: fake_inspector, Teacher(opened_store, tmp_path / "teachings")),
+        tmp_path / "m",
+        token="süß",
+    )
     with TestClient(app) as client:
         for header in ({}, {"authorization": "Bearer x"}, {"authorization": "Basic x"}, {"authorization": "Bearer"}):
             for method, path in (("GET", "/v1/inspections"), ("POST", "/v1/inspections"), ("POST", "/v1/reviews")):

@@ -30,6 +30,26 @@ def serve(
         ),
     ] = Path("blemish-data"),
     database: options.Database = None,
+    keep_days: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="DAYS",
+            help="Remove inspections after so many days, unless somebody reviewed them.",
+            rich_help_panel=options.KEPT,
+            show_default=False,
+        ),
+    ] = None,
+    keep_gigabytes: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="GB",
+            help="Remove the oldest inspections beyond so many gigabytes of files, reviewed ones last.",
+            rich_help_panel=options.KEPT,
+            show_default=False,
+        ),
+    ] = None,
     host: Annotated[
         str,
         typer.Option(help=f"Address to listen at; one that others reach needs {TOKEN}.", rich_help_panel=_NETWORK),
@@ -43,13 +63,14 @@ def serve(
     device: options.Device = "auto",
     offline: options.Offline = False,
 ) -> None:
-    """Inspect images that come over HTTP, and keep images, findings and reviews.
+    """Inspect images that come over HTTP, and let people at the line review, name and teach in a web page.
 
     POST /v1/inspections takes an image as the body, or several as the fields images of a form; /openapi.json describes
     everything else. What was answered is on the disk. The first MODEL of a data folder inspects until another one is
     promoted; a MODEL that the folder does not know yet is promoted at once.
 
-    Set the environment variable BLEMISH_TOKEN to a secret that clients must show as Authorization: Bearer.
+    Set the environment variable BLEMISH_TOKEN to a secret that clients must show as Authorization: Bearer, and people
+    when they open the page.
 
     Examples:
 
@@ -64,8 +85,10 @@ def serve(
     from blemish import model_folder
     from blemish.inspector import Inspector
     from blemish.serving.api import build_app
+    from blemish.serving.retention import Retention
     from blemish.serving.service import Service
     from blemish.serving.store import open_store
+    from blemish.serving.teacher import Teacher
 
     token = _token(host)
     folder = model_folder.locate(model, offline=offline)
@@ -75,8 +98,11 @@ def serve(
     def load(path: Path) -> Inspector:
         return Inspector.load(path, engine=engine.value, device=device, offline=True)
 
-    service = Service(store, load, batch=batch, waiting=waiting)
-    app = build_app(service, folder, token=token)
+    retention = Retention(keep_days, None if keep_gigabytes is None else int(keep_gigabytes * 1e9))
+    teacher = Teacher(store, data.resolve() / "teachings")
+    service = Service(store, load, teacher, batch=batch, waiting=waiting, retention=retention)
+    hosts = None if token is not None else (host, *_LOOPBACK)
+    app = build_app(service, folder, token=token, hosts=hosts)
     server = uvicorn.Server(
         uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
     )

@@ -5,16 +5,27 @@ from __future__ import annotations
 import base64
 import binascii
 from io import BytesIO
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from blemish.data.decode import read_image
 from blemish.errors import ConfigError, ImageError
 from blemish.inspection import Failure
-from blemish.serving.records import Decision, StoredInspection, StoredModel, StoredReview, Tally
+from blemish.naming import RESERVED_NAMES
+from blemish.serving.compare import Count, Difference, counts
+from blemish.serving.lesson import Lesson, Preset
+from blemish.serving.records import (
+    Decision,
+    State,
+    StoredInspection,
+    StoredModel,
+    StoredReview,
+    StoredTeaching,
+    Tally,
+)
 
 _MASK_PIXELS = 16_000_000
 _NAME = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"  # one line, not of blanks alone
@@ -100,6 +111,80 @@ class ModelList(BaseModel):
     current: str
 
 
+class Judgement(BaseModel):
+    """What one model says of an image."""
+
+    verdict: str
+    category: str | None
+    score: float
+    p_value: float
+
+
+class ComparedImage(BaseModel):
+    """One image under both models, and what its review says; `pictures` are null where they agree."""
+
+    inspection: str
+    product: str | None
+    decision: Decision | None
+    category: str | None
+    old: Judgement
+    new: Judgement
+    flipped: bool
+    pictures: dict[str, str] | None
+
+
+class Progress(BaseModel):
+    """Where a teaching is: `features`, `training`, `calibration` or `comparison`."""
+
+    stage: str
+    done: int
+    total: int
+    seconds_left: float | None
+
+
+class Teaching(BaseModel):
+    """A model that learns, or has learned, from reviews."""
+
+    id: str
+    state: State
+    parent: str = Field(description="The model that learns.")
+    model: str | None = Field(description="The model that came out of it.")
+    inspections: list[str] = Field(description="What it learns from.")
+    progress: Progress | None
+    counts: list[Count] = Field(description="How the old and the new model compare.")
+    images: list[ComparedImage]
+    remarks: list[str]
+    problem: Problem | None
+    created: int
+    ended: int | None
+
+
+class TeachingList(BaseModel):
+    """Teachings, the newest first."""
+
+    teachings: list[Teaching]
+
+
+class TeachingRequest(BaseModel):
+    """Which inspections to learn from; their newest reviews name the defects."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"inspections": ["0193a1b2"], "preset": "fast"}]}
+    )
+
+    inspections: list[Annotated[str, Field(max_length=32)]] = Field(min_length=1, max_length=10_000)
+    preset: Preset = "fast"
+    steps: int | None = Field(default=None, ge=1, le=1_000_000, description="Optimiser steps; the preset's if null.")
+    images: int | None = Field(
+        default=None, ge=1, le=10_000, description="Synthetic images per category; the preset's if null."
+    )
+
+    def changes(self) -> dict[str, Any]:
+        """What differs from the preset."""
+        given = {"steps": self.steps, "images": self.images}
+        return {name: value for name, value in given.items() if value is not None}
+
+
 class TallyList(BaseModel):
     """Counts, the earliest day first."""
 
@@ -121,6 +206,13 @@ class ReviewRequest(BaseModel):
     category: str | None = Field(default=None, max_length=200, pattern=_NAME)
     mask: str | None = Field(default=None, description="A corrected mask: PNG in base64, white where defective.")
     reviewer: str | None = Field(default=None, max_length=200, pattern=_NAME)
+
+    @field_validator("category")
+    @classmethod
+    def _free(cls, name: str | None) -> str | None:
+        if name is not None and name.strip().lower() in RESERVED_NAMES:
+            raise ValueError(f"A category cannot be called '{name}'.")
+        return name
 
     def mask_png(self) -> bytes | None:
         """The corrected mask, written anew: nothing of a client's file is kept but which pixels are white.
@@ -162,3 +254,25 @@ def review_of(one: StoredReview) -> dict[str, Any]:
 def model_of(one: StoredModel) -> dict[str, Any]:
     """A model without its place on the disk."""
     return {"id": one.id, "name": one.name, "parent": one.parent, "created": one.created}
+
+
+def teaching_of(one: StoredTeaching, progress: dict[str, Any] | None) -> dict[str, Any]:
+    """A teaching; `progress` of one that runs."""
+    outcome = one.outcome or {}
+    rows = [Difference.from_dict(row) for row in outcome.get("rows", ())]
+    return {
+        **{name: getattr(one, name) for name in ("id", "state", "parent", "model", "created", "ended")},
+        "inspections": [exhibit.inspection for exhibit in Lesson.from_dict(one.lesson).learn],
+        "progress": progress,
+        "counts": counts(rows),
+        "images": [_compared(one.id, number, row) for number, row in enumerate(rows)],
+        "remarks": outcome.get("remarks", []),
+        "problem": {"error": outcome["error"], "remedy": outcome["remedy"]} if "error" in outcome else None,
+    }
+
+
+def _compared(teaching: str, number: int, row: Difference) -> dict[str, Any]:
+    here = f"/v1/teachings/{teaching}/rows/{number}"
+    pictures = {side: f"{here}/{side}" for side in ("old", "new")} if row.pictures else None
+    known = {name: getattr(row.exhibit, name) for name in ("inspection", "product", "decision", "category")}
+    return {**known, "old": row.old, "new": row.new, "flipped": row.flipped, "pictures": pictures}

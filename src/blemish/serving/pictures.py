@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from blemish.data.decode import read_image
+from blemish.data.decode import IntensityRange, read_image
 from blemish.evaluation.report import colour_range, overlay
 from blemish.evaluation.report.overlay import scaled, shades
 from blemish.evaluation.report.palette import colour
@@ -28,7 +28,22 @@ def mask_png(found: Inspection) -> bytes:
     return _png(Image.fromarray(found.mask.astype(np.uint8) * 255))
 
 
-def overlay_png(image: bytes, anomaly_map: bytes, result: dict[str, Any], categories: Sequence[str]) -> bytes:
+def scaled_jpeg(image: bytes, side: int, intensity_range: IntensityRange | None = None) -> bytes:
+    """An image as a JPEG of at most `side` pixels a side, upright. Raises ImageError."""
+    picture = Image.fromarray(read_image(image, intensity_range=intensity_range))
+    picture.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    buffer = BytesIO()
+    picture.save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def overlay_png(
+    image: bytes,
+    anomaly_map: bytes,
+    result: dict[str, Any],
+    categories: Sequence[str],
+    intensity_range: IntensityRange | None = None,
+) -> bytes:
     """An image under its heat map with the outlines of its regions, at most 1,600 px a side.
 
     Args:
@@ -36,11 +51,12 @@ def overlay_png(image: bytes, anomaly_map: bytes, result: dict[str, Any], catego
         anomaly_map: of `map_png`.
         result: `Inspection.to_dict()`.
         categories: of the product, which have a colour each.
+        intensity_range: which values of a deep image are black and white.
 
     Raises:
         ImageError: the image cannot be read.
     """
-    picture = Image.fromarray(read_image(image))
+    picture = Image.fromarray(read_image(image, intensity_range=intensity_range))
     scale = min(1.0, _MOST_SIDE / max(picture.size))
     small = picture.resize((round(picture.width * scale), round(picture.height * scale))) if scale < 1 else picture
     with Image.open(BytesIO(anomaly_map)) as stored:

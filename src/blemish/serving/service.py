@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from blemish.data.decode import IntensityRange
 from blemish.inspection import Failure, Inspection
 from blemish.inspector import Inspector
 from blemish.serving.batcher import Answer, Batcher
 from blemish.serving.pictures import map_png, mask_png
 from blemish.serving.records import StoredInspection, StoredModel, Upload
+from blemish.serving.retention import FOR_EVER, Retention, keep_tidy
 from blemish.serving.store import Store
+from blemish.serving.teacher import Teacher
 
 _log = logging.getLogger(__name__)
 Load = Callable[[Path], Inspector]
@@ -24,13 +28,25 @@ class Service:
     Args:
         store: where everything is kept.
         load: reads a model folder.
+        teacher: lets models learn.
         batch: images that the model sees at a time.
         waiting: images that may wait.
+        retention: how long inspections are kept.
     """
 
-    def __init__(self, store: Store, load: Load, *, batch: int = 16, waiting: int = 256) -> None:
-        self.store, self._load = store, load
-        self._batch, self._waiting = batch, waiting
+    def __init__(
+        self,
+        store: Store,
+        load: Load,
+        teacher: Teacher,
+        *,
+        batch: int = 16,
+        waiting: int = 256,
+        retention: Retention = FOR_EVER,
+    ) -> None:
+        self.store, self._load, self.teacher = store, load, teacher
+        self._batch, self._waiting, self._retention = batch, waiting, retention
+        self._tidying: asyncio.Task[None] | None = None
         self._batcher: Batcher | None = None
         self._model: StoredModel | None = None
         self._inspector: Inspector | None = None
@@ -57,6 +73,16 @@ class Service:
         """Images in the queue."""
         return 0 if self._batcher is None else self._batcher.waiting
 
+    def intensity_range(self, one: StoredInspection) -> IntensityRange | None:
+        """Which values of a deep image are black and white."""
+        product = one.result["product"]
+        return self.inspector.calibration[product].intensity_range if product in self.inspector.products else None
+
+    def pixel_threshold(self, one: StoredInspection) -> float | None:
+        """The map value from which the present model calls a pixel defective; None where it knows no such product."""
+        product = one.result["product"]
+        return self.inspector.calibration[product].pixel_threshold if product in self.inspector.products else None
+
     async def start(self, folder: Path) -> None:
         """Begin with the model that was promoted last; a folder that is not known yet is promoted first.
 
@@ -67,11 +93,18 @@ class Service:
         self._model, self._inspector = model, await asyncio.to_thread(self._load, model.folder)
         self._batcher = Batcher(self._inspector, model.id, batch=self._batch, waiting=self._waiting)
         self._batcher.start()
+        self._tidying = asyncio.create_task(keep_tidy(self.store, self._retention))
+        await asyncio.to_thread(self.teacher.go_on)
 
     async def stop(self) -> None:
-        """Answer what was accepted, then end."""
+        """Answer what was accepted, then end. A teaching goes on at the next start."""
         if self._batcher is not None:
             await self._batcher.stop()
+        if self._tidying is not None:
+            self._tidying.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._tidying
+        await asyncio.to_thread(self.teacher.stop)
         await asyncio.to_thread(self.store.close)
 
     async def promote(self, id: str) -> StoredModel:

@@ -188,6 +188,28 @@ class Store:
         if not done.rowcount:
             raise BlemishError(f"There is no review '{review}' to take back.", "It was taken back already.")
 
+    def names(self, product: str | None = None) -> tuple[str, ...]:
+        """Categories that reviews name, of one product or of all, sorted."""
+        query = _with_review().where(reviews.c.category.is_not(None), *_conditions(Filter(product=product)))
+        with self.database.reading() as connection:
+            found = connection.scalars(
+                query.with_only_columns(reviews.c.category, maintain_column_froms=True).distinct()
+            )
+            return tuple(sorted(str(name) for name in found))
+
+    def products(self) -> tuple[str, ...]:
+        """Products that were inspected, sorted."""
+        query = sa.select(inspections.c.product).where(inspections.c.product.is_not(None)).distinct()
+        with self.database.reading() as connection:
+            return tuple(sorted(str(name) for name in connection.scalars(query)))
+
+    def waiting(self, only: Filter = EVERYTHING) -> int:
+        """How many inspections nobody has reviewed."""
+        query = _with_review().where(reviews.c.id.is_(None), *_conditions(only))
+        with self.database.reading() as connection:
+            count = query.with_only_columns(sa.func.count(), maintain_column_froms=True)
+            return int(connection.scalar(count) or 0)
+
     def tallies(self, since: int = 0) -> tuple[Tally, ...]:
         """Counts per day, product and category from a time on, the earliest first."""
         day = sa.cast(sa.func.floor(inspections.c.created / _DAY), sa.BigInteger).label("day")

@@ -14,12 +14,12 @@ from blemish.data.defects import DefectExample
 from blemish.data.defects.raster import rasterise
 from blemish.data.problem import Problem
 from blemish.errors import ConfigError, DataError, ImageError
-from blemish.inspection import UNKNOWN_DEFECT, Failure
+from blemish.inspection import Failure
 from blemish.inspector import Inspector
 from blemish.kept.examples import KeptExamples
+from blemish.naming import RESERVED_NAMES
 
 Mask = NDArray[np.bool_]
-RESERVED = ("normal", "combined", UNKNOWN_DEFECT)
 _PEAK_SHARE = 0.5  # where nothing passes the threshold, a box's defect reaches to half of its highest value
 
 
@@ -112,7 +112,7 @@ def load_lesson(
 
 def _check_names(names: Iterable[str]) -> None:
     for name in names:
-        if name.strip().lower() in RESERVED or not name.strip():
+        if name.strip().lower() in RESERVED_NAMES or not name.strip():
             raise ConfigError(f"A category cannot be called '{name}'.", "Choose another name.")
 
 

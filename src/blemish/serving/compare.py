@@ -1,0 +1,139 @@
+"""Two models on the same images: what the one calls otherwise than the other, and who is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from blemish.inspection import UNKNOWN_DEFECT, Failure, Inspection
+from blemish.inspector import Inspector
+from blemish.serving.lesson import Exhibit
+from blemish.serving.pictures import map_png, overlay_png
+
+_MOST_PICTURES = 60
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What one model says of an image; `category` of a normal one is None."""
+
+    verdict: str
+    category: str | None
+    score: float
+    p_value: float
+
+    @classmethod
+    def of(cls, found: Inspection) -> Judged:
+        return cls(found.to_dict()["verdict"], found.category, found.score, found.p_value)
+
+    @property
+    def called(self) -> str:
+        """For people: the category, else the verdict."""
+        return self.category or self.verdict
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One image under both models.
+
+    Attributes:
+        exhibit: the image and its review.
+        old, new: what the models say.
+        pictures: whether there are pictures `old-N.png` and `new-N.png`, N the place of this row.
+    """
+
+    exhibit: Exhibit
+    old: Judged
+    new: Judged
+    pictures: bool
+
+    @property
+    def flipped(self) -> bool:
+        """Whether verdict or category differ."""
+        return (self.old.verdict, self.old.category) != (self.new.verdict, self.new.category)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Difference:
+        return cls(Exhibit(**data["exhibit"]), Judged(**data["old"]), Judged(**data["new"]), data["pictures"])
+
+
+@dataclass(frozen=True)
+class Count:
+    """One line of the comparison: of `total` images the models have so many.
+
+    Attributes:
+        name: of what is counted.
+        better: `more` or `fewer`; None where neither is.
+    """
+
+    name: str
+    total: int
+    old: int
+    new: int
+    better: str | None
+
+
+def compare(
+    old: Inspector, new: Inspector, measure: Sequence[Exhibit], files: Mapping[str, Path], pictures: Path
+) -> list[Difference]:
+    """Inspect images with both models, in their order; those that cannot be read are left out.
+
+    Args:
+        old, new: the models.
+        measure: the images.
+        files: digest → image file.
+        pictures: folder for overlays of what flipped.
+    """
+    paths = [files[one.image] for one in measure]
+    found = [zip(measure, model.inspect_many(paths), strict=True) for model in (old, new)]
+    rows: list[Difference] = []
+    drawn = 0
+    for (exhibit, before), (_, after) in zip(*found, strict=True):
+        if isinstance(before, Failure) or isinstance(after, Failure):
+            continue
+        row = Difference(exhibit, Judged.of(before), Judged.of(after), pictures=False)
+        if row.flipped and drawn < _MOST_PICTURES:
+            content = files[exhibit.image].read_bytes()
+            for name, model, one in (("old", old, before), ("new", new, after)):
+                (pictures / f"{name}-{len(rows)}.png").write_bytes(_overlay(content, model, one))
+            row = Difference(exhibit, row.old, row.new, pictures=True)
+            drawn += 1
+        rows.append(row)
+    return rows
+
+
+def counts(rows: Iterable[Difference]) -> list[Count]:
+    """The comparison as a table; lines that count nothing are left out."""
+    rows = list(rows)
+    defects = [row for row in rows if row.exhibit.decision == "confirmed"]
+    named = [row for row in defects if row.exhibit.category is not None]
+    normal = [row for row in rows if row.exhibit.decision == "rejected"]
+    rest = [row for row in rows if row.exhibit.decision is None]
+    table = [
+        _count("defects found", defects, lambda _, judged: judged.verdict == "defective", "more"),
+        _count("defects named as people did", named, lambda row, judged: judged.category == row.category, "more"),
+        _count("false alarms", normal, lambda _, judged: judged.verdict == "defective", "fewer"),
+        _count("findings among images without a review", rest, lambda _, judged: judged.verdict == "defective", None),
+        _count("of these named", rest, lambda _, judged: judged.category not in (None, UNKNOWN_DEFECT), None),
+    ]
+    return [line for line in table if line.total]
+
+
+def _count(name: str, rows: list[Difference], holds: Any, better: str | None) -> Count:
+    old, new = (sum(holds(row.exhibit, judged) for row, judged in pairs) for pairs in _sides(rows))
+    return Count(name, len(rows), old, new, better)
+
+
+def _sides(rows: list[Difference]) -> tuple[list[tuple[Difference, Judged]], list[tuple[Difference, Judged]]]:
+    return [(row, row.old) for row in rows], [(row, row.new) for row in rows]
+
+
+def _overlay(content: bytes, model: Inspector, found: Inspection) -> bytes:
+    threshold = model.calibration[found.product].pixel_threshold if found.known else None
+    names = model.categories.get(found.product, ())
+    return overlay_png(content, map_png(found, threshold), found.to_dict(), names)

@@ -1,0 +1,265 @@
+"""The pages for people: review, history, line and teaching."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from blemish import __version__
+from blemish.inspection import UNKNOWN_DEFECT
+from blemish.serving.access import COOKIE, Access
+from blemish.serving.compare import Difference, counts
+from blemish.serving.lesson import Lesson, suggest
+from blemish.serving.line import line_view
+from blemish.serving.records import Filter, StoredInspection
+from blemish.serving.refusals import found_inspection
+from blemish.serving.service import Service
+
+_QUEUE = 100  # inspections that the queue shows
+_HISTORY = 60
+_DAY = 24 * 3600 * 1000
+_PERIODS = (1, 7, 30, 90)
+_MOST_TEACHINGS = 20
+_HERE = Path(__file__).parent
+
+
+def add_pages(app: FastAPI, service: Service, access: Access) -> None:
+    """Add the pages to the application; what they do they ask of its interface."""
+    app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+    pages = _Pages(service, access)
+    app.include_router(_sessions(pages, access), include_in_schema=False)
+    app.include_router(_routes(pages, service), include_in_schema=False, dependencies=[Depends(pages.check)])
+
+
+class _Pages:
+    """Renders templates with what all of them show."""
+
+    def __init__(self, service: Service, access: Access) -> None:
+        self._service, self._access = service, access
+        self._templates = Environment(
+            loader=PackageLoader("blemish.serving"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters.update(number=_number, percent=_percent, duration=_duration)
+        self._templates.globals.update(version=__version__, unknown_defect=UNKNOWN_DEFECT)
+
+    def check(self, request: Request) -> None:
+        """Sends who has no session to where one begins."""
+        self._access.check_site(request)
+        if self._access.asks and self._access.session(request) is None:
+            raise HTTPException(303, "Sign in.", {"Location": "/login"})
+
+    async def show(self, name: str, request: Request, *, status: int = 200, **values: Any) -> HTMLResponse:
+        """A page."""
+
+        def render() -> str:
+            common = {
+                "csrf": self._access.csrf(request),
+                "asks": self._access.asks,
+                "here": name,
+                "address": str(request.base_url).rstrip("/"),
+                "model": self._service.model,
+                "teaching": self._service.teacher.running,
+            }
+            return self._templates.get_template(f"{name}.html").render(**common, **values)
+
+        return HTMLResponse(await run_in_threadpool(render), status, headers={"Cache-Control": "no-store"})
+
+
+def _sessions(pages: _Pages, access: Access) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/login")
+    async def ask(request: Request) -> Response:
+        if not access.asks:
+            return RedirectResponse("/review", 303)
+        return await pages.show("login", request, wrong=False)
+
+    @router.post("/login")
+    async def begin(request: Request) -> Response:
+        access.check_site(request)
+        async with request.form(max_files=0, max_fields=2, max_part_size=4000) as form:
+            shown = form.get("token", "")
+        response = RedirectResponse("/review", 303)
+        if isinstance(shown, str) and access.begin(shown, request, response):
+            return response
+        return await pages.show("login", request, status=401, wrong=True)
+
+    @router.post("/logout")
+    async def end(request: Request) -> Response:
+        access.check_site(request)
+        response = RedirectResponse("/login", 303)
+        response.delete_cookie(COOKIE)
+        return response
+
+    return router
+
+
+def _routes(pages: _Pages, service: Service) -> APIRouter:
+    router = APIRouter()
+    store = service.store
+
+    @router.get("/")
+    async def start() -> Response:
+        return RedirectResponse("/review", 303)
+
+    @router.get("/review")
+    async def queue(request: Request, product: Annotated[str, Query(max_length=200)] = "") -> Response:
+        """The first of the queue."""
+        only = Filter(product=product or None)
+        first = await run_in_threadpool(store.queue, only, limit=1)
+        return await _review(request, only, first[0] if first else None)
+
+    @router.get("/review/{id}")
+    async def review(request: Request, id: str, product: Annotated[str, Query(max_length=200)] = "") -> Response:
+        return await _review(request, Filter(product=product or None), await found_inspection(service, id))
+
+    async def _review(request: Request, only: Filter, one: StoredInspection | None) -> Response:
+        def gather() -> dict[str, Any]:
+            queue = list(store.queue(only, limit=_QUEUE))
+            ids = [entry.id for entry in queue]
+            product = None if one is None else one.result["product"]
+            learned = service.inspector.categories.get(product or "", ())
+            place = ids.index(one.id) if one is not None and one.id in ids else None
+            following = ids[0 if place is None else place + 1 :]
+            return {
+                "one": one,
+                "queue": queue,
+                "waiting": store.waiting(only),
+                "products": store.products(),
+                "only": only,
+                "names": list(dict.fromkeys([*learned, *store.names(product)])) if product else [],
+                "learned": set(learned),
+                "next": following[0] if following else None,
+                "previous": ids[place - 1] if place else None,
+                "threshold": service.pixel_threshold(one) if one is not None else None,
+            }
+
+        return await pages.show("review", request, **await run_in_threadpool(gather))
+
+    @router.get("/history")
+    async def history(
+        request: Request,
+        product: Annotated[str, Query(max_length=200)] = "",
+        category: Annotated[str, Query(max_length=200)] = "",
+        kind: Annotated[str, Query(max_length=20)] = "",
+        before: Annotated[str | None, Query(max_length=32)] = None,
+    ) -> Response:
+        """What was inspected, the newest first."""
+        only = Filter(product=product or None, category=category or None)
+        kinds = {
+            "defective": replace(only, defective=True),
+            "normal": replace(only, defective=False),
+            "reviewed": replace(only, reviewed=True),
+            "waiting": replace(only, reviewed=False),
+        }
+
+        def gather() -> dict[str, Any]:
+            found = store.inspections(kinds.get(kind, only), before=before, limit=_HISTORY)
+            return {
+                "found": found,
+                "following": found[-1].id if len(found) == _HISTORY else None,
+                "first": before is None,
+                "products": store.products(),
+                "categories": sorted({name for names in service.inspector.categories.values() for name in names}),
+                "kinds": list(kinds),
+                "product": product,
+                "category": category,
+                "kind": kind,
+            }
+
+        return await pages.show("history", request, **await run_in_threadpool(gather))
+
+    @router.get("/line")
+    async def line(
+        request: Request, days: int = _PERIODS[1], product: Annotated[str, Query(max_length=200)] = ""
+    ) -> Response:
+        """Counts and false alarms over time."""
+        days = days if days in _PERIODS else _PERIODS[1]
+
+        def gather() -> dict[str, Any]:
+            today = time.time_ns() // 1_000_000 // _DAY * _DAY
+            since = today - (days - 1) * _DAY
+            tallies = [one for one in store.tallies(since) if not product or one.product == product]
+            view = line_view(tallies, since, days)
+            return {
+                "view": view,
+                "days": days,
+                "periods": _PERIODS,
+                "product": product,
+                "products": store.products(),
+                "waiting": store.waiting(Filter(product=product or None)),
+            }
+
+        return await pages.show("line", request, **await run_in_threadpool(gather))
+
+    @router.get("/teach")
+    async def teach(request: Request) -> Response:
+        """What can be learned, what is being learned, what was learned."""
+
+        def gather() -> dict[str, Any]:
+            versions = store.versions
+            models = {one.id: one for one in versions.models()}
+            promoted = [id for id, _ in versions.promotions()]
+            teachings = [
+                {"row": one, "lesson": Lesson.from_dict(one.lesson), **_outcome(one.outcome)}
+                for one in versions.teachings()[:_MOST_TEACHINGS]
+            ]
+            suggestion = suggest(store, service.model.id)
+            groups: dict[tuple[str, str], list[Any]] = {}
+            for one in suggestion.teachable:
+                groups.setdefault((str(one.product), str(one.category)), []).append(one)
+            return {
+                "models": list(models.values())[::-1],
+                "names": {id: one.name for id, one in models.items()},
+                "promoted": set(promoted),
+                "previous": next((id for id in promoted[::-1] if id != service.model.id), None),
+                "teachings": teachings,
+                "groups": sorted(groups.items()),
+                "held": suggestion.held,
+                "learned": suggestion.learned,
+                "exported": service.inspector.exported is not None,
+            }
+
+        return await pages.show("teach", request, **await run_in_threadpool(gather))
+
+    return router
+
+
+def _outcome(outcome: dict[str, Any] | None) -> dict[str, Any]:
+    outcome = outcome or {}
+    rows = [Difference.from_dict(row) for row in outcome.get("rows", ())]
+    return {
+        "counts": counts(rows),
+        "flips": [(number, row) for number, row in enumerate(rows) if row.flipped],
+        "compared": len(rows),
+        "remarks": outcome.get("remarks", []),
+        "seconds": outcome.get("seconds"),
+        "error": outcome.get("error"),
+        "remedy": outcome.get("remedy"),
+    }
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{float(f'{value:.3g}'):g}"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

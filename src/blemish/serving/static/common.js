@@ -1,0 +1,36 @@
+// What every page needs: asking the service, saying what went wrong, times as people read them.
+"use strict";
+
+const csrf = document.querySelector('meta[name="csrf"]').content;
+
+async function ask(method, path, body) {
+  const headers = csrf ? { "X-CSRF-Token": csrf } : {};
+  if (body !== undefined && !(body instanceof FormData)) {
+    headers["Content-Type"] = "application/json";
+    body = JSON.stringify(body);
+  }
+  const response = await fetch(path, { method, headers, body });
+  if (response.status === 401) location.href = "/login";
+  const answer = response.status === 204 ? null : await response.json();
+  if (!response.ok) throw Object.assign(new Error(`${answer.error} ${answer.remedy || ""}`.trim()), { status: response.status });
+  return answer;
+}
+
+function notice(text, bad) {
+  const place = document.getElementById("notice");
+  place.textContent = text;
+  place.classList.toggle("bad", Boolean(bad));
+  place.hidden = false;
+  clearTimeout(notice.timer);
+  notice.timer = setTimeout(() => { place.hidden = true; }, bad ? 12000 : 4000);
+}
+
+for (const place of document.querySelectorAll("time[data-time]")) {
+  const time = new Date(Number(place.dataset.time));
+  place.dateTime = time.toISOString();
+  place.textContent = time.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+}
+
+for (const form of document.querySelectorAll("form[data-submits]")) {
+  form.addEventListener("change", () => form.submit());
+}
