@@ -84,6 +84,15 @@ def _wait_for(address: str) -> None:
     raise AssertionError("PostgreSQL did not start")
 
 
+@pytest.fixture(scope="session")
+def line_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of nuts that knows no names."""
+    pytest.importorskip("torch")
+    from .line import train_line
+
+    return train_line(tmp_path_factory.mktemp("line"))
+
+
 _numbers = count()
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from blemish.serving.reviewed import Reviewed, reviewed_images, write_dataset, w
 from blemish.serving.store import Store
 
 _LOG = "log.txt"
+_PROGRAM = (sys.executable, "-m", "blemish.serving.learn")
 _GRACE = 10  # seconds in which a process ends
 
 _log = logging.getLogger(__name__)
@@ -32,10 +34,11 @@ class Teacher:
     Args:
         store: with the reviews.
         folder: for the teachings; each model stays in its own.
+        program: what learns, see `learn`; it is given the folder of the teaching.
     """
 
-    def __init__(self, store: Store, folder: Path) -> None:
-        self._store, self._folder = store, folder
+    def __init__(self, store: Store, folder: Path, program: Sequence[str] = _PROGRAM) -> None:
+        self._store, self._folder, self._program = store, folder, program
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
         self._id: str | None = None
@@ -129,7 +132,7 @@ class Teacher:
 
     def _start(self, id: str) -> None:
         folder = self._folder / id
-        command = [sys.executable, "-m", "blemish.serving.learn", str(folder)]
+        command = [*self._program, str(folder)]
         with open(folder / _LOG, "ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
         self._id = id

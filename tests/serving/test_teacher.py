@@ -1,0 +1,228 @@
+"""Teachings: what is learned, what measures, and what becomes of the process; the learning itself is a stand-in."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from blemish.errors import BlemishError, ConfigError
+from blemish.inspection import Inspection
+from blemish.serving.compare import Difference, Judged, counts
+from blemish.serving.lesson import Exhibit, Lesson, plan, suggest
+from blemish.serving.records import StoredTeaching
+from blemish.serving.store import Store
+from blemish.serving.teacher import Teacher
+
+from .conftest import Add
+
+_STANDS_IN = """
+import json, sys, time
+from pathlib import Path
+folder = Path(sys.argv[1])
+task = json.loads((folder / "lesson.json").read_text())
+assert (folder / "reviews" / "manifest.csv").exists()
+{work}
+"""
+_DONE = """
+(folder / "model").mkdir()
+seen = [path.stem for path in (folder / "measure").iterdir()]
+(folder / "outcome.json").write_text(json.dumps({"rows": [], "remarks": sorted(seen)}))
+"""
+_FAILS = '(folder / "outcome.json").write_text(json.dumps({"error": "No.", "remedy": "Try."}))'
+_WAITS = """
+report = {"stage": "training", "done": 1, "total": 9, "seconds_left": None}
+(folder / "part").write_text(json.dumps(report))
+(folder / "part").rename(folder / "progress.json")
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def taught(store: Store, tmp_path: Path) -> Callable[[str], Teacher]:
+    def make(work: str) -> Teacher:
+        script = tmp_path / "learn.py"
+        script.write_text(_STANDS_IN.format(work=work))
+        return Teacher(store, tmp_path / "teachings", (sys.executable, str(script)))
+
+    return make
+
+
+def until(holds: Callable[[], Any]) -> None:
+    for _ in range(300):
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+def named(store: Store, add: Add, *categories: str | None) -> list[str]:
+    ids = []
+    for category in categories:
+        ids.append(add(p_value=0.001))
+        decision = "rejected" if category is None else "confirmed"
+        store.add_review(ids[-1], decision, category=category)
+    return ids
+
+
+def begun(store: Store, teacher: Teacher, ids: list[str]) -> StoredTeaching:
+    model = store.versions.models()[0]
+    return teacher.begin(model, plan(store, model.id, ids, "fast", {"steps": 3}))
+
+
+def test_what_is_not_learned_measures(store: Store, add: Add) -> None:
+    ids = named(store, add, "dent", "dent", "scratch", None)
+    waiting = add()
+    model = store.versions.models()[0].id
+    lesson = plan(store, model, ids[:1] + ids[2:3], "fast", {"steps": 3})
+    assert [(one.inspection, one.category) for one in lesson.learn] == [(ids[0], "dent"), (ids[2], "scratch")]
+    assert [(one.inspection, one.decision) for one in lesson.measure] == [
+        (ids[3], "rejected"),
+        (ids[1], "confirmed"),
+        (waiting, None),
+    ]
+    assert Lesson.from_dict(json.loads(json.dumps(lesson.to_dict()))) == lesson
+
+
+@pytest.mark.parametrize("which", ["rejected", "not reviewed", "no name", "unknown product", "none", "no such"])
+def test_what_cannot_be_learned(store: Store, add: Add, which: str) -> None:
+    ids = {"rejected": named(store, add, None)[0], "not reviewed": add(p_value=0.001), "no such": "0" * 32}
+    ids["no name"] = add(p_value=0.001)
+    store.add_review(ids["no name"], "confirmed")
+    ids["unknown product"] = add(product="unknown product", p_value=1.0)
+    store.add_review(ids["unknown product"], "confirmed", category="dent")
+    wanted = [] if which == "none" else [ids[which]]
+    with pytest.raises(ConfigError):
+        plan(store, store.versions.models()[0].id, wanted, "fast", {})
+
+
+def test_a_model_comes_out_of_it(store: Store, add: Add, taught: Callable[[str], Teacher], tmp_path: Path) -> None:
+    teacher = taught(_DONE)
+    ids = named(store, add, "dent", "dent", None)
+    teaching = begun(store, teacher, ids[:1])
+    assert teaching.state == "running"
+    until(lambda: store.versions.teaching(teaching.id).state != "running")
+    done = store.versions.teaching(teaching.id)
+    assert done.state == "finished", done
+    measured = sorted(store.inspection(id).image for id in ids[1:])
+    assert done.outcome is not None
+    assert done.outcome["remarks"] == measured
+    first, second = store.versions.models()
+    assert (second.id, second.parent, second.name) == (done.model, first.id, "line 2")
+    assert second.folder.is_dir()
+    # what it learned from neither teaches nor measures again
+    suggestion = suggest(store, second.id)
+    assert [one.inspection for one in suggestion.teachable] == [ids[1]]
+    assert suggestion.learned == 1
+    assert [one.inspection for one in suggest(store, first.id).teachable] == ids[1::-1]
+    teacher.discard(teaching.id)
+    assert not second.folder.exists()
+    assert len(store.versions.models()) == 1
+
+
+@pytest.mark.parametrize(("work", "error"), [(_FAILS, "No."), ("sys.exit(3)", "ended with code 3")])
+def test_a_teaching_that_fails(store: Store, add: Add, taught: Callable[[str], Teacher], work: str, error: str) -> None:
+    teacher = taught(work)
+    teaching = begun(store, teacher, named(store, add, "dent"))
+    until(lambda: store.versions.teaching(teaching.id).state == "failed")
+    outcome = store.versions.teaching(teaching.id).outcome
+    assert outcome is not None
+    assert error in outcome["error"]
+    assert teacher.running is None
+    assert len(store.versions.models()) == 1
+
+
+def test_one_at_a_time_and_cancelled(store: Store, add: Add, taught: Callable[[str], Teacher], tmp_path: Path) -> None:
+    teacher = taught(_WAITS)
+    ids = named(store, add, "dent")
+    teaching = begun(store, teacher, ids)
+    with pytest.raises(ConfigError, match="runs already"):
+        begun(store, teacher, ids)
+    until(lambda: teacher.progress(teaching.id))
+    assert teacher.progress(teaching.id) == {"stage": "training", "done": 1, "total": 9, "seconds_left": None}
+    assert teacher.cancel(teaching.id).state == "cancelled"
+    assert teacher.running is None
+    assert not (tmp_path / "teachings" / teaching.id).exists()
+    with pytest.raises(ConfigError, match="does not run"):
+        teacher.cancel(teaching.id)
+
+
+def test_a_teaching_goes_on_when_the_service_does(
+    store: Store, add: Add, taught: Callable[[str], Teacher], tmp_path: Path
+) -> None:
+    teacher = taught(_WAITS)
+    teaching = begun(store, teacher, named(store, add, "dent"))
+    teacher.stop()
+    assert store.versions.teaching(teaching.id).state == "running"
+    again = taught(_DONE)
+    again.go_on()
+    until(lambda: store.versions.teaching(teaching.id).state == "finished")
+
+
+def test_what_ended_unseen(store: Store, add: Add, taught: Callable[[str], Teacher], tmp_path: Path) -> None:
+    teacher = taught(_WAITS)
+    teaching = begun(store, teacher, named(store, add, "dent"))
+    teacher.stop()
+    folder = tmp_path / "teachings" / teaching.id
+    (folder / "outcome.json").write_text(_json(rows=[], remarks=[]))  # just before the service ended
+    (folder / "model").mkdir()
+    half = store.versions.add_teaching(store.versions.models()[0].id, {"learn": []})
+    (tmp_path / "teachings" / half.id).mkdir()  # the service ended while it was filled
+    taught(_WAITS).go_on()
+    assert store.versions.teaching(teaching.id).state == "finished"
+    assert store.versions.teaching(half.id).state == "failed"
+
+
+def _json(**values: Any) -> str:
+    return json.dumps(values)
+
+
+def test_pictures_of_nothing_else(store: Store, add: Add, taught: Callable[[str], Teacher]) -> None:
+    teacher = taught(_DONE)
+    teaching = begun(store, teacher, named(store, add, "dent"))
+    until(lambda: store.versions.teaching(teaching.id).state == "finished")
+    for side in ("old", "../../x", ""):
+        with pytest.raises(BlemishError):
+            teacher.picture(teaching.id, 0, side)
+    with pytest.raises(BlemishError):
+        teacher.picture("../..", 0, "old")
+
+
+def judged(verdict: str, category: str | None = None) -> Judged:
+    return Judged(verdict, category, 1.0, 0.5)
+
+
+def test_the_comparison_counts() -> None:
+    def row(decision: Any, category: str | None, old: Judged, new: Judged) -> Difference:
+        return Difference(Exhibit("i", "d", "nut", decision, category), old, new, False)
+
+    normal, found = judged("normal"), judged("defective")
+    rows = [
+        row("confirmed", "dent", found, judged("defective", "dent")),
+        row("confirmed", "dent", normal, judged("defective", "scratch")),
+        row("confirmed", None, found, normal),
+        row("rejected", None, found, normal),
+        row(None, None, normal, judged("defective", "dent")),
+        row(None, None, found, judged("defective", "unknown defect")),
+    ]
+    assert [(one.total, one.old, one.new, one.better) for one in counts(rows)] == [
+        (3, 2, 2, "more"),
+        (2, 0, 1, "more"),
+        (1, 1, 0, "fewer"),
+        (2, 1, 2, None),
+        (2, 0, 1, None),
+    ]
+    assert [one.flipped for one in rows] == [True, True, True, True, True, True]
+    assert Difference.from_dict(json.loads(json.dumps(rows[0].to_dict()))) == rows[0]
+    assert counts([]) == []
+
+
+def test_an_inspection_as_one_says_it() -> None:
+    found = Inspection(1.0, 0.5, False, "nut", 0.9, np.zeros((2, 2), np.float32), np.zeros((2, 2), np.bool_), (2, 2))
+    assert Judged.of(found) == Judged("normal", None, 1.0, 0.5)
