@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,13 @@ def page(browser: Browser) -> Iterator[Page]:
     assert [one for one in complaints if "401" not in one] == []
 
 
+@contextmanager
+def leaving(page: Page) -> Iterator[None]:
+    """At the end nothing asks the service any more, which is about to end."""
+    yield
+    page.goto("about:blank")
+
+
 def files(*contents: bytes) -> list[FilePayload]:
     return [{"name": f"{row}.png", "mimeType": "image/png", "buffer": one} for row, one in enumerate(contents)]
 
@@ -70,6 +78,7 @@ def sign_in(page: Page, address: str) -> None:
     page.fill("#token", TOKEN)
     page.click("text=Sign in")
     expect(page).to_have_url(f"{address}/review")
+    page.wait_for_load_state("load")
 
 
 def here(page: Page) -> str:
@@ -100,7 +109,7 @@ def leaves(page: Page, act: Callable[[], Any]) -> None:
 
 
 def test_from_upload_to_names_and_back(page: Page, line_model: Path, tmp_path: Path) -> None:
-    with serving(line_model, tmp_path / "data", BLEMISH_TOKEN=TOKEN) as (_, client):
+    with serving(line_model, tmp_path / "data", BLEMISH_TOKEN=TOKEN) as (_, client), leaving(page):
         address = str(client.base_url).rstrip("/")
         sign_in(page, address)
         expect(page.locator("h2")).to_have_text("Nothing waits for a review.")
@@ -191,7 +200,7 @@ def test_from_upload_to_names_and_back(page: Page, line_model: Path, tmp_path: P
 
 
 def test_regions_are_corrected(page: Page, line_model: Path, tmp_path: Path) -> None:
-    with serving(line_model, tmp_path / "data") as (_, client):
+    with serving(line_model, tmp_path / "data") as (_, client), leaving(page):
         address = str(client.base_url).rstrip("/")
         one, two = inspect(client, nut(600, "spot"), nut(601, "spot"))
 
@@ -250,7 +259,7 @@ def test_a_phone_is_wide_enough(browser: Browser, line_model: Path, tmp_path: Pa
 
 
 def test_what_cannot_be_read_is_said(page: Page, line_model: Path, tmp_path: Path) -> None:
-    with serving(line_model, tmp_path / "data") as (_, client):
+    with serving(line_model, tmp_path / "data") as (_, client), leaving(page):
         page.goto(f"{client.base_url}/review")
         page.set_input_files("#upload", files(b"no image", nut(1)))
         expect(page.locator("#notice")).to_contain_text("1 of 2 images were not inspected")

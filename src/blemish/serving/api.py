@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 _REFUSED: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "No proper HTTP, form or JSON."},
     401: {"model": Problem, "description": "No token, or a wrong one."},
     403: {"model": Problem, "description": "Sent by another site, or without the CSRF token of its session."},
     422: {"model": Problem, "description": "The request makes no sense."},
