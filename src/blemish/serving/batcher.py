@@ -1,17 +1,21 @@
-"""Single images from many clients, inspected together."""
+"""Single images from many clients, inspected together and kept together."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
 
 from blemish.inspection import Failure, Inspection
 from blemish.inspector import Inspector
+from blemish.serving.records import Upload
 
-Result = Inspection | Failure
+Kept = TypeVar("Kept")
+_T = TypeVar("_T")
 
 
 class BusyError(Exception):
@@ -19,35 +23,48 @@ class BusyError(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What was found, and the model that found it, with its id."""
+class Found:
+    """An image, what was found in it, and the model that found it, with its id."""
 
-    result: Result
+    upload: Upload
+    result: Inspection
     model: str
     inspector: Inspector
 
 
 @dataclass
-class _Job:
-    content: bytes
+class _Job(Generic[Kept]):
+    upload: Upload
     product: str | None
-    answer: asyncio.Future[Answer]
+    answer: asyncio.Future[Kept | Failure]
 
 
-class Batcher:
-    """A bounded queue in front of one model. While a batch is inspected the next one gathers.
+class Batcher(Generic[Kept]):
+    """A bounded queue in front of one model.
+
+    While a batch is inspected the next one gathers and the one before is kept. An image is answered when it is kept.
 
     Args:
         inspector: the model.
         model: its id.
+        keep: puts what was found in a batch on the disk; its values are the answers.
         batch: images at a time.
         waiting: images that may wait beside those.
     """
 
-    def __init__(self, inspector: Inspector, model: str, *, batch: int = 16, waiting: int = 256) -> None:
-        self._inspector, self._model, self._batch = inspector, model, batch
-        self._queue: asyncio.Queue[_Job | None] = asyncio.Queue(waiting)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="inspect")
+    def __init__(
+        self,
+        inspector: Inspector,
+        model: str,
+        keep: Callable[[Sequence[Found]], Sequence[Kept]],
+        *,
+        batch: int = 16,
+        waiting: int = 256,
+    ) -> None:
+        self._inspector, self._model, self._keep, self._batch = inspector, model, keep, batch
+        self._queue: asyncio.Queue[_Job[Kept] | None] = asyncio.Queue(waiting)
+        self._inspecting = ThreadPoolExecutor(1, thread_name_prefix="inspect")
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="keep")
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -66,13 +83,14 @@ class Batcher:
         await self._queue.put(None)
         if self._task is not None:
             await self._task
-        self._pool.shutdown()
+        self._inspecting.shutdown()
+        self._writing.shutdown()
 
     def replace(self, inspector: Inspector, model: str) -> None:
         """Inspect with another model from the next batch on."""
         self._inspector, self._model = inspector, model
 
-    async def inspect(self, contents: Sequence[bytes], product: str | None = None) -> list[Answer]:
+    async def inspect(self, uploads: Sequence[Upload], product: str | None = None) -> list[Kept | Failure]:
         """What is found in images, in their order. When the caller is cancelled, those that still wait are dropped.
 
         Raises:
@@ -81,44 +99,76 @@ class Batcher:
         """
         if product is not None:
             self._inspector.index(product)
-        if self._stopping or self._queue.qsize() + len(contents) > self._queue.maxsize:
+        if self._stopping or self._queue.qsize() + len(uploads) > self._queue.maxsize:
             raise BusyError
         loop = asyncio.get_running_loop()
-        jobs = [_Job(content, product, loop.create_future()) for content in contents]
+        jobs = [_Job[Kept](upload, product, loop.create_future()) for upload in uploads]
         for job in jobs:
             self._queue.put_nowait(job)
         return list(await asyncio.gather(*(job.answer for job in jobs)))
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        while (first := await self._queue.get()) is not None:
-            jobs, last = [first], False
-            with suppress(asyncio.QueueEmpty):
-                while len(jobs) < self._batch and not last:
-                    job = self._queue.get_nowait()
-                    last = job is None
-                    jobs += [] if job is None else [job]
-            wanted = [job for job in jobs if not job.answer.done()]
+        keeping: asyncio.Task[None] | None = None
+        last = False
+        while not last:
+            jobs, last = await self._gathered()
             inspector, model = self._inspector, self._model
-            try:
-                results = await loop.run_in_executor(self._pool, _inspected, inspector, wanted)
-            except Exception as error:  # whatever went wrong is the answer; the next batch is none the worse
-                for job in wanted:
-                    if not job.answer.done():
-                        job.answer.set_exception(error)
-                results = []
-            for job, result in zip(wanted, results, strict=False):
+            found = await self._attempt(self._inspecting, jobs, partial(_inspected, inspector, jobs))
+            if keeping is not None:
+                await keeping  # no more than one batch waits to be kept
+            keeping = asyncio.create_task(self._kept(jobs, found, model, inspector))
+        if keeping is not None:
+            await keeping
+
+    async def _gathered(self) -> tuple[list[_Job[Kept]], bool]:
+        """The next batch without those who hung up, and whether it is the last one."""
+        first = await self._queue.get()
+        jobs = [first]
+        with suppress(asyncio.QueueEmpty):
+            while len(jobs) < self._batch and jobs[-1] is not None:
+                jobs.append(self._queue.get_nowait())
+        return [job for job in jobs if job is not None and not job.answer.done()], jobs[-1] is None
+
+    async def _kept(
+        self, jobs: Sequence[_Job[Kept]], results: Sequence[Inspection | Failure], model: str, inspector: Inspector
+    ) -> None:
+        """Keep what was found for those who still wait, and answer them."""
+        good: list[_Job[Kept]] = []
+        found: list[Found] = []
+        for job, result in zip(jobs, results, strict=False):
+            if isinstance(result, Failure):
+                _answer(job, result)
+            elif not job.answer.done():
+                good.append(job)
+                found.append(Found(job.upload, result, model, inspector))
+        for job, kept in zip(good, await self._attempt(self._writing, good, partial(self._keep, found)), strict=False):
+            _answer(job, kept)
+
+    async def _attempt(
+        self, pool: ThreadPoolExecutor, jobs: Sequence[_Job[Kept]], work: Callable[[], _T]
+    ) -> _T | tuple[()]:
+        """Do something for some jobs. When it goes wrong that is their answer; the next batch is none the worse."""
+        if not jobs:
+            return ()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
+        except Exception as error:
+            for job in jobs:
                 if not job.answer.done():
-                    job.answer.set_result(Answer(result, model, inspector))
-            if last:
-                return
+                    job.answer.set_exception(error)
+            return ()
 
 
-def _inspected(inspector: Inspector, jobs: Sequence[_Job]) -> list[Result]:
+def _answer(job: _Job[Kept], answer: Kept | Failure) -> None:
+    if not job.answer.done():
+        job.answer.set_result(answer)
+
+
+def _inspected(inspector: Inspector, jobs: Sequence[_Job[Kept]]) -> list[Inspection | Failure]:
     """Results in order; images of one product together."""
-    results: dict[int, Result] = {}
+    results: dict[int, Inspection | Failure] = {}
     for product in dict.fromkeys(job.product for job in jobs):
         rows = [row for row, job in enumerate(jobs) if job.product == product]
-        found = inspector.inspect_many([jobs[row].content for row in rows], product=product)
+        found = inspector.inspect_many([jobs[row].upload.content for row in rows], product=product)
         results.update(zip(rows, found, strict=True))
     return [results[row] for row in range(len(jobs))]

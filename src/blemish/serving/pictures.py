@@ -70,5 +70,5 @@ def overlay_png(
 
 def _png(image: Image.Image) -> bytes:
     buffer = BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", compress_level=1)  # the line waits for it
     return buffer.getvalue()

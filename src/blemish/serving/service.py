@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from blemish.data.decode import IntensityRange
-from blemish.inspection import Failure, Inspection
+from blemish.inspection import Failure
 from blemish.inspector import Inspector
-from blemish.serving.batcher import Answer, Batcher
+from blemish.serving.batcher import Batcher, Found
 from blemish.serving.pictures import map_png, mask_png
 from blemish.serving.records import StoredInspection, StoredModel, Upload
 from blemish.serving.retention import FOR_EVER, Retention, keep_tidy
@@ -47,7 +47,7 @@ class Service:
         self.store, self._load, self.teacher = store, load, teacher
         self._batch, self._waiting, self._retention = batch, waiting, retention
         self._tidying: asyncio.Task[None] | None = None
-        self._batcher: Batcher | None = None
+        self._batcher: Batcher[StoredInspection] | None = None
         self._model: StoredModel | None = None
         self._inspector: Inspector | None = None
 
@@ -91,7 +91,7 @@ class Service:
         """
         model = await asyncio.to_thread(self._first, folder)
         self._model, self._inspector = model, await asyncio.to_thread(self._load, model.folder)
-        self._batcher = Batcher(self._inspector, model.id, batch=self._batch, waiting=self._waiting)
+        self._batcher = Batcher(self._inspector, model.id, self._keep, batch=self._batch, waiting=self._waiting)
         self._batcher.start()
         self._tidying = asyncio.create_task(keep_tidy(self.store, self._retention))
         await asyncio.to_thread(self.teacher.go_on)
@@ -130,8 +130,7 @@ class Service:
             ConfigError: the model knows no such product.
         """
         assert self._batcher is not None, "the service has not started"
-        answers = await self._batcher.inspect([upload.content for upload in uploads], product)
-        return await asyncio.to_thread(self._kept, uploads, answers)
+        return await self._batcher.inspect(uploads, product)
 
     def _first(self, folder: Path) -> StoredModel:
         known = self.store.versions.models()
@@ -140,24 +139,13 @@ class Service:
             self.store.versions.promote(model.id)
         return self.store.versions.model(self.store.versions.promotions()[-1][0])
 
-    def _kept(self, uploads: Sequence[Upload], answers: Sequence[Answer]) -> list[StoredInspection | Failure]:
-        kept: dict[int, StoredInspection] = {}
-        for model in dict.fromkeys(answer.model for answer in answers):
-            rows = [row for row, answer in enumerate(answers) if answer.model == model]
-            found = [
-                (row, uploads[row], result, *_pictures(answers[row], result))
-                for row in rows
-                if isinstance(result := answers[row].result, Inspection)
-            ]
-            stored = self.store.add_inspections(model, [one[1:] for one in found])
-            kept.update(zip((row for row, *_ in found), stored, strict=True))
-        results: list[StoredInspection | Failure] = []
-        for row, answer in enumerate(answers):
-            results.append(answer.result if isinstance(answer.result, Failure) else kept[row])
-        return results
+    def _keep(self, found: Sequence[Found]) -> tuple[StoredInspection, ...]:
+        """Keep a batch, which one model inspected."""
+        kept = [(one.upload, one.result, *_pictures(one)) for one in found]
+        return self.store.add_inspections(found[0].model, kept)
 
 
-def _pictures(answer: Answer, found: Inspection) -> tuple[bytes, bytes]:
+def _pictures(found: Found) -> tuple[bytes, bytes]:
     """Anomaly map and mask."""
-    threshold = answer.inspector.calibration[found.product].pixel_threshold if found.known else None
-    return map_png(found, threshold), mask_png(found)
+    known = found.inspector.calibration[found.result.product] if found.result.known else None
+    return map_png(found.result, None if known is None else known.pixel_threshold), mask_png(found.result)
