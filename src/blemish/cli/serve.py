@@ -131,6 +131,7 @@ def _bound(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen()  # who comes while the model is loaded waits
     except OSError as error:
         listening.close()
         raise BlemishError(

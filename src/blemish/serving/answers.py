@@ -31,8 +31,42 @@ _MASK_PIXELS = 16_000_000
 _NAME = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"  # one line, not of blanks alone
 
 
+_EXAMPLE: dict[str, Any] = {
+    "id": "019df3a1c0424e7f0c2b9d5a6e81b3f7",
+    "model": "019df39f7d0a1b2c3d4e5f60718293a4",
+    "created": 1795723200000,
+    "product": "capsule",
+    "score": 0.962,
+    "p_value": 0.04,
+    "verdict": "defective",
+    "defective": True,
+    "category": "crack",
+    "category_scores": {"crack": 0.91, "dent": 0.04},
+    "size": [256, 256],
+    "regions": [
+        {
+            "box": [76, 89, 101, 113],
+            "polygon": [[76.0, 95.0], [84.0, 89.0], [101.0, 104.0], [97.0, 113.0]],
+            "area": 418.0,
+            "score": 0.962,
+            "category": "crack",
+            "category_scores": {"crack": 0.91, "dent": 0.04},
+        }
+    ],
+    "image": "/v1/inspections/019df3a1c0424e7f0c2b9d5a6e81b3f7/image",
+    "anomaly_map": "/v1/inspections/019df3a1c0424e7f0c2b9d5a6e81b3f7/anomaly_map",
+    "mask": "/v1/inspections/019df3a1c0424e7f0c2b9d5a6e81b3f7/mask",
+    "overlay": "/v1/inspections/019df3a1c0424e7f0c2b9d5a6e81b3f7/overlay",
+    "review": None,
+}
+
+
 class Problem(BaseModel):
     """Why a request was refused, and what to do."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"error": "The image is damaged or cut off.", "remedy": "Send it again."}]}
+    )
 
     error: str
     remedy: str = ""
@@ -53,7 +87,7 @@ class Review(BaseModel):
 class StoredAnswer(BaseModel):
     """An inspection: what `blemish inspect` prints, and where it is kept."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": []})
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [_EXAMPLE]})
 
     id: str
     model: str
@@ -169,7 +203,7 @@ class TeachingRequest(BaseModel):
     """Which inspections to learn from; their newest reviews name the defects."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"inspections": ["0193a1b2"], "preset": "fast"}]}
+        extra="forbid", json_schema_extra={"examples": [{"inspections": [_EXAMPLE["id"]], "preset": "fast"}]}
     )
 
     inspections: list[Annotated[str, Field(max_length=32)]] = Field(min_length=1, max_length=10_000)
@@ -197,7 +231,9 @@ class ReviewRequest(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "examples": [{"inspection": "0193…", "decision": "confirmed", "category": "scratch", "reviewer": "Ada"}]
+            "examples": [
+                {"inspection": _EXAMPLE["id"], "decision": "confirmed", "category": "scratch", "reviewer": "Ada"}
+            ]
         },
     )
 
