@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -271,3 +273,10 @@ def test_the_document_says_what_there_is(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) >= {"/v1/inspections", "/v1/reviews", "/v1/models", "/healthz", "/metrics"}
     assert "multipart/form-data" in document["paths"]["/v1/inspections"]["post"]["requestBody"]["content"]
+
+
+def test_the_service_needs_no_torch() -> None:
+    """A model that was exported is served where torch is not installed."""
+    modules = "blemish.serving.api, blemish.serving.teacher, blemish.cli.serve"
+    code = f"import sys, {modules}; sys.exit(bool({{'torch', 'scipy', 'safetensors'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

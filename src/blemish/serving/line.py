@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from blemish.serving.records import Tally
 
 _DAY = 24 * 3600 * 1000
-WIDTH, HEIGHT = 720, 150
-_LEFT, _TOP, _BOTTOM = 8, 10, 22
+WIDTH, HEIGHT = 720, 160
+_LEFT, _TOP, _BOTTOM = 8, 22, 28
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,12 @@ def _routes(pages: _Pages, service: Service) -> APIRouter:
             models = {one.id: one for one in versions.models()}
             promoted = [id for id, _ in versions.promotions()]
             teachings = [
-                {"row": one, "lesson": Lesson.from_dict(one.lesson), **_outcome(one.outcome)}
+                {
+                    "row": one,
+                    "lesson": Lesson.from_dict(one.lesson),
+                    "open": one.state == "finished" and one.model not in promoted,
+                    **_outcome(one.outcome),
+                }
                 for one in versions.teachings()[:_MOST_TEACHINGS]
             ]
             suggestion = suggest(store, service.model.id)
