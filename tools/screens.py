@@ -153,7 +153,7 @@ def main() -> None:
             shoot(pages, address, "/teach", arguments.output, "teach")
             desktop = pages["desktop"]
             desktop.click("#teach")
-            expect(desktop.locator("#stage-name")).to_contain_text("left", timeout=600_000)
+            expect(desktop.locator("#stage-place")).to_contain_text("left", timeout=600_000)
             shoot(pages, address, "/teach", arguments.output, "learning")
             desktop.wait_for_selector(".teaching", timeout=0)
             shoot(pages, address, "/teach", arguments.output, "comparison", height=1500)

@@ -71,7 +71,7 @@ class Inspector:
         calibration: thresholds, p-values and fusion weights per product.
         rois: per product a bool M×M mask, true where defects count; products without one count everywhere.
         curve: losses of the training as JSON lines.
-        seen: fingerprints (`data.duplicates.file_hash`) of the images that trained or calibrated it.
+        seen: fingerprints (`data.duplicates.file_hash`) of the images that trained, calibrated or taught it.
         categories: product → names of its defects, in the order in which they were learned.
         teaching: how they were learned; None while there are none.
         kept: product → normal images that stay with the model.

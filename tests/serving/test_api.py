@@ -20,6 +20,7 @@ pytest.importorskip("httpx")
 
 from fastapi.testclient import TestClient
 
+from blemish.errors import BlemishError
 from blemish.inspector import Inspector
 from blemish.serving.api import build_app
 from blemish.serving.service import Service
@@ -174,6 +175,9 @@ def test_reviews(client: TestClient, bad_nut: bytes, good_bolt: bytes) -> None:
     assert client.get(f"/v1/inspections/{nut['id']}").json()["review"] == review
     with Image.open(BytesIO(client.get(nut["mask"]).content)) as corrected:
         assert (np.asarray(corrected) == 255).sum() == 8 * 64
+    with Image.open(BytesIO(client.get(nut["mask"], params={"found": True}).content)) as found:
+        assert (np.asarray(found) == 255).sum() == 24 * 24
+    assert client.get(nut["mask"]).headers["cache-control"] == "no-cache"
     assert [one["id"] for one in client.get("/v1/queue").json()["inspections"]] == [bolt["id"]]
     (tally,) = (one for one in client.get("/v1/tallies").json()["tallies"] if one["product"] == "nut")
     assert (tally["inspected"], tally["confirmed"]) == (1, 1)
@@ -189,6 +193,8 @@ def test_reviews(client: TestClient, bad_nut: bytes, good_bolt: bytes) -> None:
         ({"decision": "perhaps"}, 422),
         ({"category": "  "}, 422),
         ({"category": "a\nb"}, 422),
+        ({"category": " Good "}, 422),
+        ({"category": "unknown defect"}, 422),
         ({"decision": "rejected", "category": "dent"}, 422),
         ({"mask": "no base64"}, 422),
         ({"mask": base64.b64encode(b"no picture").decode()}, 422),
@@ -199,6 +205,63 @@ def test_reviews_that_are_refused(client: TestClient, bad_nut: bytes, change: di
     (nut,) = posted(client, bad_nut).json()["inspections"]
     response = client.post("/v1/reviews", json={"inspection": nut["id"], "decision": "confirmed", **change})
     assert response.status_code == status
+
+
+def test_names_are_told_without_blanks(client: TestClient, bad_nut: bytes) -> None:
+    (nut,) = posted(client, bad_nut).json()["inspections"]
+    said = {"inspection": nut["id"], "decision": "confirmed", "category": "  dent "}
+    assert client.post("/v1/reviews", json=said).json()["category"] == "dent"
+
+
+def test_one_that_is_too_large_does_not_keep_the_others_out(client: TestClient, good_bolt: bytes) -> None:
+    first, second = posted(client, bytes(120_000), good_bolt).json()["inspections"]
+    assert "more than" in first["error"]
+    assert second["product"] == "bolt"
+
+
+def test_a_request_that_can_never_wait(fake_inspector: Inspector, opened_store: Store, tmp_path: Path) -> None:
+    service = Service(opened_store, lambda _: fake_inspector, Teacher(opened_store, tmp_path / "t"), waiting=3)
+    with TestClient(build_app(service, tmp_path / "m")) as client:
+        assert posted(client, *[png(number, 16) for number in range(4)]).status_code == 400
+        assert posted(client, *[png(number, 16) for number in range(3)]).status_code == 201
+
+
+def test_a_scaled_image(client: TestClient, draw: Draw) -> None:
+    buffer = BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    Image.new("RGB", (640, 320), "red").save(buffer, "JPEG", exif=exif)
+    (found,) = posted(client, buffer.getvalue()).json()["inspections"]
+    scaled = client.get(found["image"], params={"side": 64})
+    assert scaled.headers["content-type"] == "image/jpeg"
+    with Image.open(BytesIO(scaled.content)) as image:
+        assert image.size == (32, 64)
+    assert client.get(found["image"], params={"side": 5}).status_code == 422
+
+
+@pytest.mark.parametrize("place", ["inspections?product=%00", "inspections?before=%00", "queue?category=%00"])
+def test_control_characters(client: TestClient, place: str) -> None:
+    assert client.get(f"/v1/{place}").status_code == 422
+    assert client.delete("/v1/reviews/%00").status_code == 404
+
+
+def test_bodies_are_not_read_without_the_token(fake_inspector: Inspector, opened_store: Store, tmp_path: Path) -> None:
+    service = Service(opened_store, lambda _: fake_inspector, Teacher(opened_store, tmp_path / "t"))
+    with TestClient(build_app(service, tmp_path / "m", token="a secret of the line")) as client:
+        for place in ("inspections", "reviews", "teachings"):
+            assert client.post(f"/v1/{place}", content=b"[" * 100_000).status_code == 401
+
+
+def test_places_on_the_disk_stay_here(
+    client: TestClient, opened_store: Store, bad_nut: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: bytes) -> str:
+        raise BlemishError("/srv/line/files/ab cannot be written: no space left.", "Free some space.")
+
+    monkeypatch.setattr(opened_store.blobs, "add", full)
+    answer = client.post("/v1/inspections", content=bad_nut)
+    assert answer.status_code == 500
+    assert "/srv" not in answer.text
 
 
 def test_models_are_promoted_and_rolled_back(

@@ -34,8 +34,9 @@ def client(fake_inspector: Inspector, tmp_path: Path) -> Iterator[TestClient]:
 
 
 def written(folder: Path) -> set[str]:
-    """Everything on the disk but the database."""
-    return {str(path) for path in folder.rglob("*") if path.is_file() and not path.name.startswith("line.db")}
+    """Everything on the disk but the database and the mark that the files belong to it."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "belongs-to"]
+    return {str(path) for path in files if not path.name.startswith("line.db")}
 
 
 def most_memory() -> int | None:

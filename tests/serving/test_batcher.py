@@ -146,6 +146,42 @@ def test_who_hangs_up_costs_nothing(gated: Inspector, gate: Gate, uploads: list[
     assert sum(gate.batches) == 3
 
 
+def test_files_that_wait_are_bounded_as_well(gated: Inspector, gate: Gate, uploads: list[Upload]) -> None:
+    async def scene(batcher: Any) -> None:
+        first = asyncio.create_task(batcher.inspect(uploads[:2]))  # nobody waits: it may be larger
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(batcher.inspect(uploads[2:3]))
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await batcher.inspect(uploads[3:4])
+        gate.open.set()
+        await asyncio.gather(first, second)
+        assert len(await batcher.inspect(uploads[3:4])) == 1
+
+    played(gated, scene, batch=2, most_bytes=10)
+
+
+def test_a_product_that_the_next_model_does_not_know(gated: Inspector, gate: Gate, uploads: list[Upload]) -> None:
+    from dataclasses import replace
+
+    other = replace(gated, products=("bolt", "washer"))
+
+    async def scene(batcher: Any) -> None:
+        first = asyncio.create_task(batcher.inspect(uploads[:1]))
+        await asyncio.sleep(0.05)
+        named = asyncio.create_task(batcher.inspect(uploads[2:3], product="nut"))
+        plain = asyncio.create_task(batcher.inspect(uploads[:1], product="bolt"))
+        await asyncio.sleep(0)
+        batcher.replace(other, "second")
+        gate.open.set()
+        await first
+        with pytest.raises(ConfigError, match="knows no product"):
+            await named
+        assert len(await plain) == 1
+
+    played(gated, scene)
+
+
 def test_what_was_accepted_is_answered_before_the_end(gated: Inspector, gate: Gate, uploads: list[Upload]) -> None:
     async def whole() -> None:
         batcher = Batcher(gated, "first", list, batch=4)

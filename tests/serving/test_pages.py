@@ -165,7 +165,12 @@ def test_a_session_ends(guarded: TestClient, monkeypatch: pytest.MonkeyPatch) ->
 def test_other_sites_change_nothing(client: TestClient, guarded: TestClient, bad_nut: bytes) -> None:
     for one in (client, guarded):
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        for origin, allowed in (("http://testserver", True), ("https://evil.example", False), ("null", False)):
+        for origin, allowed in (
+            ("http://testserver", True),
+            ("https://evil.example", False),
+            ("null", False),
+            ("http://[", False),
+        ):
             answer = one.post("/v1/inspections", content=bad_nut, headers={**headers, "Origin": origin})
             assert (answer.status_code == 201) == allowed
         assert one.post("/login", data={"token": TOKEN}, headers={"Origin": "https://evil.example"}).status_code == 403
@@ -173,7 +178,13 @@ def test_other_sites_change_nothing(client: TestClient, guarded: TestClient, bad
 
 def test_names_of_other_sites_do_not_lead_here(fake_inspector: Inspector, tmp_path: Path) -> None:
     with opened(fake_inspector, tmp_path, hosts=("127.0.0.1", "localhost", "::1")) as client:
-        for host, status in (("127.0.0.1:8080", 200), ("[::1]:8080", 200), ("evil.example", 403), ("", 403)):
+        for host, status in (
+            ("127.0.0.1:8080", 200),
+            ("[::1]:8080", 200),
+            ("evil.example", 403),
+            ("", 403),
+            ("[", 403),
+        ):
             for page in ("/review", "/v1/inspections"):
                 assert client.get(page, headers={"Host": host}).status_code == status
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 
 import pytest
@@ -31,12 +32,15 @@ def test_old_ones_go(store: Store, add: Add, clock: Clock) -> None:
     store.add_review(reviewed, "rejected")
     clock.now += 2 * DAY
     new = add()
-    lost = store.blobs.add(b"left by a crash")
+    lost, young = store.blobs.add(b"left by a crash"), store.blobs.add(b"about to be named")
+    days_ago = time.time() - 2 * 24 * 3600
+    os.utime(store.blobs.path(lost), (days_ago, days_ago))
     tidied(store, Retention(days=4))
     assert len(store.inspections()) == 3
     tidied(store, Retention(days=2))
     assert [one.id for one in store.inspections()] == [new, reviewed]
     assert lost not in dict(store.blobs)
+    assert young in dict(store.blobs)
     assert old not in [one.id for one in store.inspections()]
 
 

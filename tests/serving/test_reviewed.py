@@ -21,9 +21,9 @@ from .conftest import Add
 Run = Callable[..., Any]
 
 
-def mask() -> bytes:
+def mask(*, empty: bool = False) -> bytes:
     buffer = BytesIO()
-    Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save(buffer, "PNG")
+    Image.fromarray(np.eye(16, dtype=np.uint8) * (0 if empty else 255)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -41,6 +41,9 @@ def test_the_newest_review_of_an_image_counts(store: Store, add: Add) -> None:
     assert found[0].mask == newest.mask
     assert (found[0].teachable, found[0].marked, found[1].teachable) == (True, True, False)
     store.undo(newest.id)
+    empty = store.add_review(other, "confirmed", mask=mask(empty=True))
+    assert not reviewed_images(store)[0].marked
+    store.undo(empty.id)
     assert [one.category for one in reviewed_images(store)] == [None, "dent"]
 
 

@@ -28,6 +28,8 @@ import httpx
 
 from .line import inspect, nut, serving
 
+Run = Callable[..., Any]
+
 
 @pytest.mark.slow
 def test_what_was_answered_survives_a_kill(line_model: Path, tmp_path: Path) -> None:
@@ -120,7 +122,12 @@ def learners(data: Path) -> Callable[[], list[int]]:
     return look
 
 
-Run = Callable[..., Any]
+@pytest.mark.slow
+def test_two_services_do_not_share_a_folder(line_model: Path, tmp_path: Path, run: Run) -> None:
+    with serving(line_model, tmp_path / "data"):
+        result = run("serve", line_model, "--data", tmp_path / "data", "--port", 0)
+        assert result.exit_code == 2
+        assert "Another service uses" in result.output
 
 
 def test_others_need_a_token(run: Run, line_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

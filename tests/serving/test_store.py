@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from blemish.serving.tables import images, metadata, reviews
 from .conftest import Add, Clock, png
 
 DAY = 24 * 3600 * 1000
+LATER = 10**15
 
 
 def test_an_inspection_comes_back_as_it_went(store: Store, add: Add) -> None:
@@ -207,7 +209,8 @@ def test_the_oldest_go_until_there_is_space(store: Store, add: Add) -> None:
 def test_files_without_a_row_go(store: Store, add: Add) -> None:
     id = add()
     lost = store.blobs.add(b"written before a crash")
-    assert store.remove_orphans() == 1
+    assert store.remove_orphans(0) == 0  # too young
+    assert store.remove_orphans(LATER) == 1
     with pytest.raises(BlemishError, match="no stored file"):
         store.blobs.read(lost)
     assert store.blobs.read(store.inspection(id).anomaly_map)
@@ -220,7 +223,7 @@ def test_nothing_is_lost_while_orphans_are_removed(store: Store, add: Add) -> No
     def remove() -> None:
         try:
             while not stop.is_set():
-                store.remove_orphans()
+                store.remove_orphans(LATER)
         except BaseException as error:
             failures.append(error)
 
@@ -258,6 +261,49 @@ def test_writers_wait_for_one_another(store: Store, url: str, tmp_path: Path, cl
     assert failures == []
     with store.database.reading() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(reviews)) == 40
+
+
+def test_files_of_another_database(store: Store, add: Add, tmp_path: Path) -> None:
+    id = add()
+    with pytest.raises(ConfigError, match="does not belong"):
+        Store(f"sqlite:///{tmp_path / 'other.db'}", tmp_path / "files")
+    url = store.database.engine.url.render_as_string(hide_password=False)
+    with pytest.raises(ConfigError, match="does not belong"):
+        Store(url, tmp_path / "other files")
+    Store(url, tmp_path / "files").close()
+    assert store.blobs.read(store.inspection(id).anomaly_map)
+
+
+def test_the_newest_counts_though_the_clock_is_set_back(store: Store, add: Add, url: str, tmp_path: Path) -> None:
+    id = add()
+    store.add_review(id, "confirmed")
+    early = Clock()
+    early.now -= DAY
+    again = Store(url, tmp_path / "files", early)
+    newest = again.add_review(id, "rejected")
+    assert again.inspection(id).review == newest
+    again.close()
+
+
+def test_a_review_while_inspections_are_removed(store: Store, add: Add, url: str, tmp_path: Path, clock: Clock) -> None:
+    """What was answered counts; what was removed cannot be reviewed any more."""
+    ids = [add() for _ in range(60)]
+    other = Store(url, tmp_path / "files", clock)
+    answered: list[str] = []
+
+    def review() -> None:
+        for id in ids:
+            with suppress(BlemishError):
+                answered.append(other.add_review(id, "confirmed").inspection)
+
+    thread = threading.Thread(target=review)
+    thread.start()
+    for number in range(1, 7):
+        store.remove(older_than=int(ids[10 * number - 1][:12], 16) + 1)
+    thread.join()
+    left = {one.id for one in store.inspections(limit=100)}
+    assert set(answered) <= left
+    other.close()
 
 
 def test_nothing_is_kept_of_a_failed_batch(store: Store, add: Add) -> None:

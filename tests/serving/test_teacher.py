@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from blemish.data.duplicates import file_hash
 from blemish.errors import BlemishError, ConfigError
 from blemish.inspection import Inspection
 from blemish.serving.compare import Difference, Judged, counts
@@ -73,14 +74,14 @@ def named(store: Store, add: Add, *categories: str | None) -> list[str]:
 
 def begun(store: Store, teacher: Teacher, ids: list[str]) -> StoredTeaching:
     model = store.versions.models()[0]
-    return teacher.begin(model, plan(store, model.id, ids, "fast", {"steps": 3}))
+    return teacher.begin(model, plan(store, model.id, ids, "fast", {"steps": 3}, ()))
 
 
 def test_what_is_not_learned_measures(store: Store, add: Add) -> None:
     ids = named(store, add, "dent", "dent", "scratch", None)
     waiting = add()
     model = store.versions.models()[0].id
-    lesson = plan(store, model, ids[:1] + ids[2:3], "fast", {"steps": 3})
+    lesson = plan(store, model, ids[:1] + ids[2:3], "fast", {"steps": 3}, ())
     assert [(one.inspection, one.category) for one in lesson.learn] == [(ids[0], "dent"), (ids[2], "scratch")]
     assert [(one.inspection, one.decision) for one in lesson.measure] == [
         (ids[3], "rejected"),
@@ -99,7 +100,7 @@ def test_what_cannot_be_learned(store: Store, add: Add, which: str) -> None:
     store.add_review(ids["unknown product"], "confirmed", category="dent")
     wanted = [] if which == "none" else [ids[which]]
     with pytest.raises(ConfigError):
-        plan(store, store.versions.models()[0].id, wanted, "fast", {})
+        plan(store, store.versions.models()[0].id, wanted, "fast", {}, ())
 
 
 def test_a_model_comes_out_of_it(store: Store, add: Add, taught: Callable[[str], Teacher], tmp_path: Path) -> None:
@@ -117,10 +118,10 @@ def test_a_model_comes_out_of_it(store: Store, add: Add, taught: Callable[[str],
     assert (second.id, second.parent, second.name) == (done.model, first.id, "line 2")
     assert second.folder.is_dir()
     # what it learned from neither teaches nor measures again
-    suggestion = suggest(store, second.id)
+    suggestion = suggest(store, second.id, ())
     assert [one.inspection for one in suggestion.teachable] == [ids[1]]
     assert suggestion.learned == 1
-    assert [one.inspection for one in suggest(store, first.id).teachable] == ids[1::-1]
+    assert [one.inspection for one in suggest(store, first.id, ()).teachable] == ids[1::-1]
     teacher.discard(teaching.id)
     assert not second.folder.exists()
     assert len(store.versions.models()) == 1
@@ -149,8 +150,57 @@ def test_one_at_a_time_and_cancelled(store: Store, add: Add, taught: Callable[[s
     assert teacher.cancel(teaching.id).state == "cancelled"
     assert teacher.running is None
     assert not (tmp_path / "teachings" / teaching.id).exists()
-    with pytest.raises(ConfigError, match="does not run"):
+    with pytest.raises(ConfigError, match="ended already"):
         teacher.cancel(teaching.id)
+
+
+def test_what_a_model_has_seen_neither_teaches_nor_measures(store: Store, add: Add) -> None:
+    ids = named(store, add, "dent", "dent", None)
+    model = store.versions.models()[0].id
+    seen = {file_hash(store.blobs.path(store.inspection(id).image)) for id in ids[1:]}
+    assert [one.inspection for one in suggest(store, model, seen).teachable] == ids[:1]
+    assert plan(store, model, ids[:1], "fast", {}, seen).measure == ()
+
+
+def test_what_measured_goes_on_to_measure(store: Store, add: Add, taught: Callable[[str], Teacher]) -> None:
+    teacher = taught(_DONE)
+    named(store, add, "dent", "dent", "dent")
+    model = store.versions.models()[0]
+    before = suggest(store, model.id, ())
+    assert len(before.held) == 1
+    begun(store, teacher, [one.inspection for one in before.teachable if one.image not in before.held])
+    until(lambda: len(store.versions.models()) == 2)
+    after = suggest(store, store.versions.models()[1].id, ())
+    assert [one.image for one in after.teachable] == list(before.held)
+    assert after.held == before.held
+
+
+@pytest.mark.parametrize("program", [("/no/such/program",), None])
+def test_a_teaching_that_cannot_begin(
+    store: Store, add: Add, tmp_path: Path, program: tuple[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = named(store, add, "dent")
+    if program is None:
+        teacher = Teacher(store, tmp_path / "teachings")
+
+        def no_space(*_: object) -> None:
+            raise OSError("no space left")
+
+        monkeypatch.setattr(teacher, "_prepare", no_space)
+        with pytest.raises(OSError, match="no space"):
+            begun(store, teacher, ids)
+        assert store.versions.teachings() == ()
+    else:
+        teaching = begun(store, Teacher(store, tmp_path / "teachings", program), ids)
+        assert teaching.state == "failed"
+
+
+def test_a_teaching_that_runs_nowhere_can_be_cancelled(store: Store, add: Add, tmp_path: Path) -> None:
+    add()
+    lost = store.versions.add_teaching(store.versions.models()[0].id, {"learn": []})
+    teacher = Teacher(store, tmp_path / "teachings")
+    assert teacher.cancel(lost.id).state == "cancelled"
+    assert teacher.running is None
 
 
 def test_a_teaching_goes_on_when_the_service_does(
@@ -172,11 +222,12 @@ def test_what_ended_unseen(store: Store, add: Add, taught: Callable[[str], Teach
     folder = tmp_path / "teachings" / teaching.id
     (folder / "outcome.json").write_text(_json(rows=[], remarks=[]))  # just before the service ended
     (folder / "model").mkdir()
-    half = store.versions.add_teaching(store.versions.models()[0].id, {"learn": []})
-    (tmp_path / "teachings" / half.id).mkdir()  # the service ended while it was filled
+    half = store.versions.add_teaching(store.versions.models()[0].id, {"learn": []})  # its folder is gone
+    (tmp_path / "teachings" / "no row").mkdir()  # the service ended while it was filled
     taught(_WAITS).go_on()
     assert store.versions.teaching(teaching.id).state == "finished"
     assert store.versions.teaching(half.id).state == "failed"
+    assert not (tmp_path / "teachings" / "no row").exists()
 
 
 def _json(**values: Any) -> str:

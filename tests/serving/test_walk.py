@@ -241,7 +241,20 @@ def test_regions_are_corrected(page: Page, line_model: Path, tmp_path: Path) -> 
         corrected = client.get(f"/v1/inspections/{two['id']}").json()
         assert corrected["review"]["corrected"]
         assert corrected["review"]["category"] == "stroke"
-        assert 0 < white(two) < 0.1 * 96 * 96
+        painted = white(two)
+        assert 0 < painted < 0.1 * 96 * 96
+
+        # calling it otherwise later keeps what was painted
+        page.goto(f"{address}/review/{two['id']}")
+        page.wait_for_load_state("networkidle")
+        expect(page.locator("#restore")).to_be_enabled()
+        leaves(page, lambda: page.click('[data-category="stroke"]'))
+        assert white(two) == painted
+        page.goto(f"{address}/review/{two['id']}")
+        page.wait_for_load_state("networkidle")
+        page.click("#restore")
+        leaves(page, lambda: page.keyboard.press("c"))
+        assert white(two) > painted
 
 
 @pytest.mark.parametrize("place", ["review", "history", "line", "teach"])

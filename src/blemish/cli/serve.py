@@ -81,8 +81,10 @@ def serve(
         BLEMISH_TOKEN=$(openssl rand -hex 16) blemish serve line.blemish --host 0.0.0.0 --database postgresql://line@db/line
     """
     import uvicorn
+    from filelock import FileLock, Timeout
 
     from blemish import model_folder
+    from blemish.files import writing
     from blemish.inspector import Inspector
     from blemish.serving.api import build_app
     from blemish.serving.retention import Retention
@@ -93,13 +95,21 @@ def serve(
     token = _token(host)
     folder = model_folder.locate(model, offline=offline)
     model_folder.read_header(folder)
+    with writing(data):
+        data.mkdir(parents=True, exist_ok=True)
+    alone = FileLock(data / "in-use", blocking=False)
+    try:
+        alone.acquire()
+    except Timeout:
+        raise BlemishError(f"Another service uses {data}.", "End it, or name another --data.") from None
     store = open_store(data, database)
 
     def load(path: Path) -> Inspector:
         return Inspector.load(path, engine=engine.value, device=device, offline=True)
 
     retention = Retention(keep_days, None if keep_gigabytes is None else int(keep_gigabytes * 1e9))
-    teacher = Teacher(store, data.resolve() / "teachings")
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
+    teacher = Teacher(store, data.resolve() / "teachings", environment=hidden)
     service = Service(store, load, teacher, batch=batch, waiting=waiting, retention=retention)
     hosts = None if token is not None else (host, *_LOOPBACK)
     app = build_app(service, folder, token=token, hosts=hosts)

@@ -66,7 +66,11 @@ _UPRIGHT = {
 
 
 def read_image(
-    path: Source, *, intensity_range: IntensityRange | None = None, max_pixels: int = MAX_PIXELS
+    path: Source,
+    *,
+    intensity_range: IntensityRange | None = None,
+    max_pixels: int = MAX_PIXELS,
+    side: int | None = None,
 ) -> NDArray[np.uint8]:
     """Decode an image file to RGB, uint8, H×W×3, upright by its EXIF orientation.
 
@@ -79,11 +83,14 @@ def read_image(
         path: JPEG, PNG, TIFF, BMP, WebP or PPM/PGM, or its content; that decides, not the suffix.
         intensity_range: lowest and highest value, see `intensity_range()`; without effect on 8-bit images.
         max_pixels: larger images are refused before they are decoded.
+        side: a JPEG may be decoded at a half, quarter or eighth of its size, with no side shorter than this.
 
     Raises:
         ImageError: no such file, not an image, damaged, cut off, too large, or under 8 pixels a side.
     """
     with opened(path, max_pixels) as image:
+        if side is not None:
+            image.draft(None, (side, side))
         return _pixels(upright(_eight_bit(image, intensity_range), orientation(image)))
 
 

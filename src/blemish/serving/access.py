@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Collection
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from fastapi import Request, Response
 from itsdangerous import BadSignature, Signer, TimestampSigner
@@ -38,7 +38,7 @@ class Access:
         """Whether there is a token."""
         return self._token is not None
 
-    async def __call__(self, request: Request) -> None:
+    def check(self, request: Request) -> None:
         """Raises HTTPException: 401 without the token, 403 from another site."""
         self.check_site(request)
         if self._token is None or self._shows_token(request):
@@ -52,12 +52,12 @@ class Access:
     def check_site(self, request: Request) -> None:
         """Raises HTTPException 403 for what another site sends, and for names that are not this service's."""
         host = request.headers.get("host", "")
-        if self._hosts is not None and urlsplit(f"//{host}").hostname not in self._hosts:
+        if self._hosts is not None and _named(f"//{host}").hostname not in self._hosts:
             raise HTTPException(403, "The service is not called by this name.")
         if request.method in _SAFE:
             return
         origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _named(origin).netloc != host:
             raise HTTPException(403, "Another site may not change anything here.")
 
     def session(self, request: Request) -> str | None:
@@ -91,6 +91,13 @@ class Access:
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         # a header's bytes are read as Latin-1
         return scheme.lower() == "bearer" and hmac.compare_digest(shown.encode("latin-1"), (self._token or "").encode())
+
+
+def _named(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 def _equal(one: str, other: str) -> bool:

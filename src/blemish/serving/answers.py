@@ -8,10 +8,12 @@ from io import BytesIO
 from typing import Annotated, Any
 
 import numpy as np
+from fastapi import Query
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from blemish.data.decode import read_image
+from blemish.data.layouts.listing import NORMAL_NAMES
 from blemish.errors import ConfigError, ImageError
 from blemish.inspection import Failure
 from blemish.naming import RESERVED_NAMES
@@ -29,6 +31,10 @@ from blemish.serving.records import (
 
 _MASK_PIXELS = 16_000_000
 _NAME = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"  # one line, not of blanks alone
+Name = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""A product or category that a request names; empty or none: any."""
+Id = Annotated[str | None, Query(max_length=32, pattern="^[0-9a-f]*$")]
+"""What is asked for by its id."""
 
 
 _EXAMPLE: dict[str, Any] = {
@@ -243,10 +249,15 @@ class ReviewRequest(BaseModel):
     mask: str | None = Field(default=None, description="A corrected mask: PNG in base64, white where defective.")
     reviewer: str | None = Field(default=None, max_length=200, pattern=_NAME)
 
+    @field_validator("category", "reviewer")
+    @classmethod
+    def _stripped(cls, name: str | None) -> str | None:
+        return None if name is None else name.strip()
+
     @field_validator("category")
     @classmethod
     def _free(cls, name: str | None) -> str | None:
-        if name is not None and name.strip().lower() in RESERVED_NAMES:
+        if name is not None and name.lower() in {*RESERVED_NAMES, *NORMAL_NAMES}:
             raise ValueError(f"A category cannot be called '{name}'.")
         return name
 

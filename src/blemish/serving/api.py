@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Response
 from prometheus_client import generate_latest
 from starlette.exceptions import HTTPException
 
@@ -58,6 +59,7 @@ def build_app(
         await service.stop()
 
     limits = limits or Limits()
+    limits = replace(limits, images=min(limits.images, service.most_waiting))
     app = FastAPI(
         title="Blemish",
         version="1",
@@ -70,9 +72,9 @@ def build_app(
     app.include_router(_probes(service, numbers))
     routers = inspection_routes(service, limits, numbers), review_routes(service)
     for router in (*routers, model_routes(service), teaching_routes(service)):
-        app.include_router(router, prefix="/v1", dependencies=[Depends(access)], responses=_REFUSED)
+        app.include_router(router, prefix="/v1", responses=_REFUSED)
     add_pages(app, service, access)
-    refuse_politely(app)
+    refuse_politely(app, access, "/v1/")
     return app
 
 

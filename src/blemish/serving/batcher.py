@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
+from blemish.errors import ConfigError
 from blemish.inspection import Failure, Inspection
 from blemish.inspector import Inspector
 from blemish.serving.records import Upload
@@ -50,6 +51,7 @@ class Batcher(Generic[Kept]):
         keep: puts what was found in a batch on the disk; its values are the answers.
         batch: images at a time.
         waiting: images that may wait beside those.
+        most_bytes: of all files that wait; a request that finds nobody waiting may have more.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Batcher(Generic[Kept]):
         *,
         batch: int = 16,
         waiting: int = 256,
+        most_bytes: int = 1_000_000_000,
     ) -> None:
         self._inspector, self._model, self._keep, self._batch = inspector, model, keep, batch
         self._queue: asyncio.Queue[_Job[Kept] | None] = asyncio.Queue(waiting)
@@ -67,6 +70,7 @@ class Batcher(Generic[Kept]):
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="keep")
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._most_bytes, self._bytes = most_bytes, 0
 
     @property
     def waiting(self) -> int:
@@ -99,12 +103,16 @@ class Batcher(Generic[Kept]):
         """
         if product is not None:
             self._inspector.index(product)
+        size = sum(len(upload.content) for upload in uploads)
         if self._stopping or self._queue.qsize() + len(uploads) > self._queue.maxsize:
+            raise BusyError
+        if self._queue.qsize() and self._bytes + size > self._most_bytes:
             raise BusyError
         loop = asyncio.get_running_loop()
         jobs = [_Job[Kept](upload, product, loop.create_future()) for upload in uploads]
         for job in jobs:
             self._queue.put_nowait(job)
+        self._bytes += size
         return list(await asyncio.gather(*(job.answer for job in jobs)))
 
     async def _work(self) -> None:
@@ -127,10 +135,15 @@ class Batcher(Generic[Kept]):
         with suppress(asyncio.QueueEmpty):
             while len(jobs) < self._batch and jobs[-1] is not None:
                 jobs.append(self._queue.get_nowait())
+        self._bytes -= sum(len(job.upload.content) for job in jobs if job is not None)
         return [job for job in jobs if job is not None and not job.answer.done()], jobs[-1] is None
 
     async def _kept(
-        self, jobs: Sequence[_Job[Kept]], results: Sequence[Inspection | Failure], model: str, inspector: Inspector
+        self,
+        jobs: Sequence[_Job[Kept]],
+        results: Sequence[Inspection | Failure | ConfigError],
+        model: str,
+        inspector: Inspector,
     ) -> None:
         """Keep what was found for those who still wait, and answer them."""
         good: list[_Job[Kept]] = []
@@ -138,6 +151,8 @@ class Batcher(Generic[Kept]):
         for job, result in zip(jobs, results, strict=False):
             if isinstance(result, Failure):
                 _answer(job, result)
+            elif isinstance(result, ConfigError):
+                _fail(job, result)
             elif not job.answer.done():
                 good.append(job)
                 found.append(Found(job.upload, result, model, inspector))
@@ -154,8 +169,7 @@ class Batcher(Generic[Kept]):
             return await asyncio.get_running_loop().run_in_executor(pool, work)
         except Exception as error:
             for job in jobs:
-                if not job.answer.done():
-                    job.answer.set_exception(error)
+                _fail(job, error)
             return ()
 
 
@@ -164,11 +178,20 @@ def _answer(job: _Job[Kept], answer: Kept | Failure) -> None:
         job.answer.set_result(answer)
 
 
-def _inspected(inspector: Inspector, jobs: Sequence[_Job[Kept]]) -> list[Inspection | Failure]:
-    """Results in order; images of one product together."""
-    results: dict[int, Inspection | Failure] = {}
+def _fail(job: _Job[Kept], error: Exception) -> None:
+    if not job.answer.done():
+        job.answer.set_exception(error)
+
+
+def _inspected(inspector: Inspector, jobs: Sequence[_Job[Kept]]) -> list[Inspection | Failure | ConfigError]:
+    """Results in order; images of one product together. The model may not know a product that an earlier one knew."""
+    results: dict[int, Inspection | Failure | ConfigError] = {}
     for product in dict.fromkeys(job.product for job in jobs):
         rows = [row for row, job in enumerate(jobs) if job.product == product]
-        found = inspector.inspect_many([jobs[row].upload.content for row in rows], product=product)
-        results.update(zip(rows, found, strict=True))
+        try:
+            found = list(inspector.inspect_many([jobs[row].upload.content for row in rows], product=product))
+        except ConfigError as error:
+            results.update(dict.fromkeys(rows, error))
+        else:
+            results.update(zip(rows, found, strict=True))
     return [results[row] for row in range(len(jobs))]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from blemish.data.duplicates import file_hash
 from blemish.errors import BlemishError
 from blemish.files import writing
 
@@ -27,6 +28,7 @@ class Blobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._fingerprints: dict[str, str] = {}
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         for path in folder.glob("*/*.tmp"):
@@ -43,7 +45,9 @@ class Blobs:
         temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
         try:
             with writing(path):
-                path.parent.mkdir(exist_ok=True)
+                if not path.parent.exists():
+                    path.parent.mkdir(exist_ok=True)
+                    _flush_folder(self._folder)
                 with open(temporary, "wb") as file:
                     file.write(content)
                     file.flush()
@@ -66,10 +70,22 @@ class Blobs:
         """The content. Raises as `path`."""
         return self.path(digest).read_bytes()
 
+    def fingerprint(self, digest: str) -> str:
+        """`data.duplicates.file_hash` of a file, by which models know what they have seen; empty where it is gone."""
+        if digest not in self._fingerprints:
+            self._fingerprints[digest] = file_hash(self._place(digest))
+        return self._fingerprints[digest]
+
     def remove(self, digest: str) -> None:
         """Forget it; one that is not there is no error."""
         with suppress(FileNotFoundError):
             self._place(digest).unlink()
+
+    def written(self, digest: str) -> int:
+        """When, milliseconds since 1970; the present where it is gone."""
+        with suppress(FileNotFoundError):
+            return self._place(digest).stat().st_mtime_ns // 1_000_000
+        return time.time_ns() // 1_000_000
 
     @property
     def size(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,9 @@ class Count:
 def compare(
     old: Inspector, new: Inspector, measure: Sequence[Exhibit], files: Mapping[str, Path], pictures: Path
 ) -> list[Difference]:
-    """Inspect images with both models, in their order; those that cannot be read are left out.
+    """Inspect images with both models; those that cannot be read are left out.
+
+    Each is taken for the product for which the line took it.
 
     Args:
         old, new: the models.
@@ -89,11 +91,9 @@ def compare(
         files: digest → image file.
         pictures: folder for overlays of what flipped.
     """
-    paths = [files[one.image] for one in measure]
-    found = [zip(measure, model.inspect_many(paths), strict=True) for model in (old, new)]
     rows: list[Difference] = []
     drawn = 0
-    for (exhibit, before), (_, after) in zip(*found, strict=True):
+    for exhibit, before, after in _inspected(old, new, measure, files):
         if isinstance(before, Failure) or isinstance(after, Failure):
             continue
         row = Difference(exhibit, Judged.of(before), Judged.of(after), pictures=False)
@@ -122,6 +122,16 @@ def counts(rows: Iterable[Difference]) -> list[Count]:
         _count("of these named", rest, lambda _, judged: judged.category not in (None, UNKNOWN_DEFECT), None),
     ]
     return [line for line in table if line.total]
+
+
+def _inspected(
+    old: Inspector, new: Inspector, measure: Sequence[Exhibit], files: Mapping[str, Path]
+) -> Iterator[tuple[Exhibit, Inspection | Failure, Inspection | Failure]]:
+    for product in dict.fromkeys(one.product for one in measure):
+        own = [one for one in measure if one.product == product]
+        paths = [files[one.image] for one in own]
+        named = product if product in old.products and product in new.products else None
+        yield from zip(own, *(model.inspect_many(paths, product=named) for model in (old, new)), strict=True)
 
 
 def _count(name: str, rows: list[Difference], holds: Any, better: str | None) -> Count:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Semaphore
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -11,8 +12,10 @@ from starlette.exceptions import HTTPException
 
 from blemish.inspection import Failure
 from blemish.serving.answers import (
+    Id,
     InspectionPage,
     Inspections,
+    Name,
     Problem,
     StoredAnswer,
     answer_of,
@@ -25,6 +28,7 @@ from blemish.serving.refusals import MISSING, file_answer, found_inspection
 from blemish.serving.service import Service
 from blemish.serving.uploads import Limits, UploadError, checked
 
+_DRAWN = 2  # pictures at a time; the line goes first
 _UPLOAD: dict[int | str, dict[str, Any]] = {
     413: {"model": Problem, "description": "Too large, or too many."},
     415: {"model": Problem, "description": "No image."},
@@ -52,6 +56,7 @@ _BODY = {
 
 def inspection_routes(service: Service, limits: Limits, numbers: Numbers) -> APIRouter:
     router = APIRouter(tags=["inspections"])
+    drawing = Semaphore(_DRAWN)
 
     @router.post(
         "/inspections",
@@ -61,12 +66,13 @@ def inspection_routes(service: Service, limits: Limits, numbers: Numbers) -> API
         openapi_extra=_BODY,
         max_body_size=2 * limits.request_bytes,  # the rest of what is longer is not even read
     )
-    async def inspect(request: Request, product: Annotated[str | None, Query(max_length=200)] = None) -> Any:
+    async def inspect(request: Request, product: Name = None) -> Any:
         """Inspect images: one as the body, or any number as the fields `images` of a form.
 
         An image that cannot be read is answered by an entry with its error; the others are inspected. When none can be
         read, the status is that of the first.
         """
+        service.check_room()
         contents, product = await _contents(request, product, limits)
         uploads: list[Upload | UploadError] = []
         for content in contents:
@@ -88,7 +94,7 @@ def inspection_routes(service: Service, limits: Limits, numbers: Numbers) -> API
     @router.get("/inspections", response_model=InspectionPage)
     async def several(
         only: Annotated[Filter, Depends(_filter)],
-        before: Annotated[str | None, Query(max_length=32, description="`next` of the page before.")] = None,
+        before: Annotated[Id, Query(description="`next` of the page before.")] = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
     ) -> Any:
         """Inspections, the newest first."""
@@ -117,7 +123,8 @@ def inspection_routes(service: Service, limits: Limits, numbers: Numbers) -> API
         if side is None:
             return file_answer(upload.content, upload.media_type)
         values = service.intensity_range(found)
-        return file_answer(await run_in_threadpool(scaled_jpeg, upload.content, side, values), "image/jpeg")
+        async with drawing:
+            return file_answer(await run_in_threadpool(scaled_jpeg, upload.content, side, values), "image/jpeg")
 
     @router.get("/inspections/{id}/anomaly_map", response_class=Response, responses=MISSING)
     async def anomaly_map(id: str) -> Response:
@@ -126,11 +133,13 @@ def inspection_routes(service: Service, limits: Limits, numbers: Numbers) -> API
         return file_answer(await run_in_threadpool(service.store.blobs.read, found.anomaly_map))
 
     @router.get("/inspections/{id}/mask", response_class=Response, responses=MISSING)
-    async def mask(id: str) -> Response:
+    async def mask(
+        id: str, found: Annotated[bool, Query(description="As the model found it, whatever people drew.")] = False
+    ) -> Response:
         """Defective pixels white, at model resolution; as it was corrected, if it was."""
-        found = await found_inspection(service, id)
-        corrected = None if found.review is None else found.review.mask
-        return file_answer(await run_in_threadpool(service.store.blobs.read, corrected or found.mask))
+        one = await found_inspection(service, id)
+        corrected = None if found or one.review is None else one.review.mask
+        return file_answer(await run_in_threadpool(service.store.blobs.read, corrected or one.mask), changes=not found)
 
     @router.get("/inspections/{id}/overlay", response_class=Response, responses=MISSING)
     async def overlay(id: str) -> Response:
@@ -143,7 +152,8 @@ def inspection_routes(service: Service, limits: Limits, numbers: Numbers) -> API
             values = service.intensity_range(found)
             return overlay_png(content, service.store.blobs.read(found.anomaly_map), found.result, names, values)
 
-        return file_answer(await run_in_threadpool(drawn))
+        async with drawing:
+            return file_answer(await run_in_threadpool(drawn))
 
     return router
 
@@ -159,8 +169,6 @@ async def _contents(request: Request, product: str | None, limits: Limits) -> tu
         if not files:
             raise HTTPException(422, "The form has no file in a field 'images'.")
         named = form.get("product", product)
-        if any((one.size or 0) > limits.bytes for one in files):
-            raise HTTPException(413, f"An image has more than the {limits.bytes:,} bytes allowed.")
         return [await one.read() for one in files], named if isinstance(named, str) else product
 
 
@@ -175,10 +183,10 @@ async def _body(request: Request, limits: Limits) -> bytes:
 
 
 def _filter(
-    product: Annotated[str | None, Query(max_length=200)] = None,
+    product: Name = None,
     defective: bool | None = None,
-    category: Annotated[str | None, Query(max_length=200)] = None,
+    category: Name = None,
     reviewed: bool | None = None,
-    model: Annotated[str | None, Query(max_length=32)] = None,
+    model: Id = None,
 ) -> Filter:
     return Filter(product, defective, category, reviewed, model)

@@ -39,7 +39,8 @@ def main(folder: Path) -> None:
     try:
         outcome = _learn(folder)
     except BlemishError as error:
-        outcome = {"error": error.message, "remedy": error.remedy}
+        _log.exception("the lesson in %s failed", folder)
+        outcome = {"error": _without(folder, error.message), "remedy": _without(folder, error.remedy)}
     except Exception:
         _log.exception("the lesson in %s failed", folder)
         outcome = {"error": "The teaching failed.", "remedy": "Its log says why."}
@@ -63,7 +64,7 @@ def _learn(folder: Path) -> dict[str, Any]:
         defects = read_defects(folder / REVIEWS)
         config = TeachConfig.of(lesson.preset, **{"seed": old.config.seed, **lesson.changes})
         _, problems = teach(old, defects.examples, config, output=folder / MODEL, resume=True, progress=report)
-        remarks = [problem.message for problem in (*defects.problems, *problems)]
+        remarks = [_without(folder, problem.message) for problem in (*defects.problems, *problems)]
     else:
         remarks = []
     files = {path.stem: path for path in (folder / MEASURE).iterdir()}
@@ -80,6 +81,11 @@ def _learn(folder: Path) -> dict[str, Any]:
         "remarks": remarks,
         "seconds": round(seconds, 1),
     }
+
+
+def _without(folder: Path, text: str) -> str:
+    """A message without the place on the disk, which is nobody's business."""
+    return text.replace(f"{folder}{os.sep}", "").replace(str(folder), "the lesson")
 
 
 class _Reporter:

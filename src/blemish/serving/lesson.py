@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -78,15 +78,30 @@ class Suggestion:
     learned: int
 
 
-def suggest(store: Store, model: str) -> Suggestion:
-    """What `model` could learn."""
-    known = learned_images(store.versions, model)
-    fresh = tuple(one for one in reviewed_images(store) if one.teachable and one.image not in known)
-    return Suggestion(fresh, held_out(fresh), len(known))
+def suggest(store: Store, model: str, seen: Container[str]) -> Suggestion:
+    """What `model` could learn; arguments as of `plan`."""
+    teachable = [one for one in reviewed_images(store) if one.teachable]
+    learned = _learned(store, model, seen, [one.image for one in teachable])
+    fresh = tuple(one for one in teachable if one.image not in learned)
+    return Suggestion(fresh, held_out(teachable, learned=learned), len(learned))
 
 
-def plan(store: Store, model: str, inspections: Sequence[str], preset: Preset, changes: dict[str, Any]) -> Lesson:
+def plan(
+    store: Store,
+    model: str,
+    inspections: Sequence[str],
+    preset: Preset,
+    changes: dict[str, Any],
+    seen: Container[str],
+) -> Lesson:
     """A lesson for `model` from the reviews of some inspections; all other reviewed images measure.
+
+    Args:
+        store: with the reviews.
+        model: id of the model that learns.
+        inspections: ids of what it learns from.
+        preset, changes: how.
+        seen: `Inspector.seen` of that model: what trained, calibrated or taught it measures nothing.
 
     Raises:
         ConfigError: an inspection is not reviewed, names no defect, or is of no known product; or there is none.
@@ -104,17 +119,24 @@ def plan(store: Store, model: str, inspections: Sequence[str], preset: Preset, c
         chosen[one.image] = one
     if not chosen:
         raise ConfigError("There is nothing to learn from.", "Choose reviewed images.")
-    known = learned_images(store.versions, model) | set(chosen)
-    measure = [Exhibit.of(one) for one in images if one.image not in known]
-    seen = known | {one.image for one in measure}
-    for recent in store.inspections(Filter(reviewed=False), limit=_RECENT):
-        if recent.image not in seen:
-            seen.add(recent.image)
-            measure.append(Exhibit(recent.id, recent.image, recent.result["product"]))
+    recent = store.inspections(Filter(reviewed=False), limit=_RECENT)
+    candidates = [Exhibit.of(one) for one in images]
+    candidates += [Exhibit(one.id, one.image, one.result["product"]) for one in recent]
+    taken = _learned(store, model, seen, [one.image for one in candidates]) | set(chosen)
+    measure = []
+    for exhibit in candidates:
+        if exhibit.image not in taken:
+            taken.add(exhibit.image)
+            measure.append(exhibit)
     return Lesson(preset, changes, tuple(map(Exhibit.of, chosen.values())), tuple(measure))
 
 
-def learned_images(versions: Versions, model: str | None) -> set[str]:
+def _learned(store: Store, model: str, seen: Container[str], images: Iterable[str]) -> set[str]:
+    """Digests of images that a model knows: from lessons at the line, or from before it came there."""
+    return _lessons(store.versions, model) | {one for one in images if store.blobs.fingerprint(one) in seen}
+
+
+def _lessons(versions: Versions, model: str | None) -> set[str]:
     """Digests of the images that a model and those that it comes from have learned from at the line."""
     parents = {one.id: one.parent for one in versions.models()}
     lessons = {one.model: Lesson.from_dict(one.lesson) for one in versions.teachings() if one.model is not None}

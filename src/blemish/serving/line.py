@@ -11,6 +11,8 @@ from blemish.serving.records import Tally
 _DAY = 24 * 3600 * 1000
 WIDTH, HEIGHT = 720, 160
 _LEFT, _TOP, _BOTTOM = 8, 22, 28
+BASE = HEIGHT - _BOTTOM
+"""Where the bars stand, in pixels from above."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def line_view(tallies: Iterable[Tally], since: int, days: int) -> LineView:
         by_day[day] = by_day[day].plus(tally)
     most = max((one.inspected for one in by_day), default=0)
     bars = tuple(_bar(one, number, since, days, most) for number, one in enumerate(by_day))
-    points = [f"{bar.x + bar.width / 2:.1f},{HEIGHT - _BOTTOM - bar.rate:.1f}" for bar in bars if bar.rate is not None]
+    points = [f"{bar.x + bar.width / 2:.1f},{BASE - bar.rate:.1f}" for bar in bars if bar.rate is not None]
     ordered = sorted(rows.values(), key=lambda one: (one.product or "", -one.defective, one.category or ""))
     return LineView(total, tuple(ordered), bars, most, " ".join(points))
 

@@ -14,12 +14,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from blemish import __version__
 from blemish.inspection import UNKNOWN_DEFECT
 from blemish.serving.access import COOKIE, Access
+from blemish.serving.answers import Id, Name
 from blemish.serving.compare import Difference, counts
 from blemish.serving.lesson import Lesson, suggest
-from blemish.serving.line import line_view
+from blemish.serving.line import BASE, HEIGHT, WIDTH, line_view
 from blemish.serving.records import Filter, StoredInspection
 from blemish.serving.refusals import found_inspection
 from blemish.serving.service import Service
@@ -53,7 +53,7 @@ class _Pages:
             lstrip_blocks=True,
         )
         self._templates.filters.update(number=_number, percent=_percent, duration=_duration)
-        self._templates.globals.update(version=__version__, unknown_defect=UNKNOWN_DEFECT)
+        self._templates.globals.update(unknown_defect=UNKNOWN_DEFECT, chart=(WIDTH, HEIGHT, BASE))
 
     def check(self, request: Request) -> None:
         """Sends who has no session to where one begins."""
@@ -87,7 +87,7 @@ def _sessions(pages: _Pages, access: Access) -> APIRouter:
             return RedirectResponse("/review", 303)
         return await pages.show("login", request, wrong=False)
 
-    @router.post("/login")
+    @router.post("/login", max_body_size=10_000)
     async def begin(request: Request) -> Response:
         access.check_site(request)
         async with request.form(max_files=0, max_fields=2, max_part_size=4000) as form:
@@ -116,14 +116,14 @@ def _routes(pages: _Pages, service: Service) -> APIRouter:
         return RedirectResponse("/review", 303)
 
     @router.get("/review")
-    async def queue(request: Request, product: Annotated[str, Query(max_length=200)] = "") -> Response:
+    async def queue(request: Request, product: Name = "") -> Response:
         """The first of the queue."""
         only = Filter(product=product or None)
         first = await run_in_threadpool(store.queue, only, limit=1)
         return await _review(request, only, first[0] if first else None)
 
     @router.get("/review/{id}")
-    async def review(request: Request, id: str, product: Annotated[str, Query(max_length=200)] = "") -> Response:
+    async def review(request: Request, id: str, product: Name = "") -> Response:
         return await _review(request, Filter(product=product or None), await found_inspection(service, id))
 
     async def _review(request: Request, only: Filter, one: StoredInspection | None) -> Response:
@@ -144,7 +144,6 @@ def _routes(pages: _Pages, service: Service) -> APIRouter:
                 "learned": set(learned),
                 "next": following[0] if following else None,
                 "previous": ids[place - 1] if place else None,
-                "threshold": service.pixel_threshold(one) if one is not None else None,
             }
 
         return await pages.show("review", request, **await run_in_threadpool(gather))
@@ -152,10 +151,10 @@ def _routes(pages: _Pages, service: Service) -> APIRouter:
     @router.get("/history")
     async def history(
         request: Request,
-        product: Annotated[str, Query(max_length=200)] = "",
-        category: Annotated[str, Query(max_length=200)] = "",
+        product: Name = "",
+        category: Name = "",
         kind: Annotated[str, Query(max_length=20)] = "",
-        before: Annotated[str | None, Query(max_length=32)] = None,
+        before: Id = None,
     ) -> Response:
         """What was inspected, the newest first."""
         only = Filter(product=product or None, category=category or None)
@@ -183,9 +182,7 @@ def _routes(pages: _Pages, service: Service) -> APIRouter:
         return await pages.show("history", request, **await run_in_threadpool(gather))
 
     @router.get("/line")
-    async def line(
-        request: Request, days: int = _PERIODS[1], product: Annotated[str, Query(max_length=200)] = ""
-    ) -> Response:
+    async def line(request: Request, days: int = _PERIODS[1], product: Name = "") -> Response:
         """Counts and false alarms over time."""
         days = days if days in _PERIODS else _PERIODS[1]
 
@@ -222,7 +219,7 @@ def _routes(pages: _Pages, service: Service) -> APIRouter:
                 }
                 for one in versions.teachings()[:_MOST_TEACHINGS]
             ]
-            suggestion = suggest(store, service.model.id)
+            suggestion = suggest(store, service.model.id, service.inspector.seen)
             groups: dict[tuple[str, str], list[Any]] = {}
             for one in suggestion.teachable:
                 groups.setdefault((str(one.product), str(one.category)), []).append(one)

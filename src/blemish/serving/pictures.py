@@ -30,7 +30,7 @@ def mask_png(found: Inspection) -> bytes:
 
 def scaled_jpeg(image: bytes, side: int, intensity_range: IntensityRange | None = None) -> bytes:
     """An image as a JPEG of at most `side` pixels a side, upright. Raises ImageError."""
-    picture = Image.fromarray(read_image(image, intensity_range=intensity_range))
+    picture = Image.fromarray(read_image(image, intensity_range=intensity_range, side=side))
     picture.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
     buffer = BytesIO()
     picture.save(buffer, "JPEG", quality=90)

@@ -6,10 +6,12 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
+from itertools import count
 
 from blemish.serving.store import Store
 
 _EVERY = 600  # seconds
+_ORPHANS_EVERY = 144  # of these: once a day
 _DAY = 24 * 3600 * 1000
 
 _log = logging.getLogger(__name__)
@@ -32,16 +34,19 @@ FOR_EVER = Retention()
 
 
 async def keep_tidy(store: Store, retention: Retention) -> None:
-    """Remove what is too old or too much, now and every ten minutes, and files that a crash has left."""
-    while True:
+    """Remove what is too old or too much, now and every ten minutes; once a day files that a crash has left."""
+    for number in count():
         try:
-            await asyncio.to_thread(_tidy, store, retention)
+            await asyncio.to_thread(_tidy, store, retention, number % _ORPHANS_EVERY == 0)
         except Exception:  # a database that is away for a while is there the next time
             _log.exception("nothing could be removed")
         await asyncio.sleep(_EVERY)
 
 
-def _tidy(store: Store, retention: Retention) -> None:
-    older = None if retention.days is None else time.time_ns() // 1_000_000 - int(retention.days * _DAY)
+def _tidy(store: Store, retention: Retention, orphans: bool) -> None:
+    now = time.time_ns() // 1_000_000
+    older = None if retention.days is None else now - int(retention.days * _DAY)
     if removed := store.remove(older_than=older, most_bytes=retention.bytes):
         _log.info("%d inspections were removed", removed)
+    if orphans and (files := store.remove_orphans(now - _DAY)):
+        _log.info("%d files that nothing names were removed", files)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+
+from PIL import Image
 
 from blemish.data.layouts.manifest import write_manifest
 from blemish.data.sample import Sample
@@ -61,19 +64,30 @@ def reviewed_images(store: Store) -> tuple[Reviewed, ...]:
         for one in page:
             assert one.review is not None
             if one.image not in found or found[one.image][0] < one.review.id:
-                found[one.image] = one.review.id, _reviewed(one)
+                found[one.image] = one.review.id, _reviewed(store, one)
     return tuple(reviewed for _, reviewed in sorted(found.values(), key=lambda pair: pair[0], reverse=True))
 
 
-def held_out(images: Iterable[Reviewed], share: float = HELD_OUT) -> frozenset[str]:
+def held_out(
+    images: Iterable[Reviewed], share: float = HELD_OUT, learned: Container[str] = frozenset()
+) -> frozenset[str]:
     """Digests of the images that measure and do not teach: of each product and category a share, rounded down.
 
-    An image's own digest decides, so that the choice is blind to what it shows.
+    Their own digests decide, so that the choice is blind to what they show.
+
+    Args:
+        images: all of them.
+        share: that measures.
+        learned: digests of those that have taught already; they count, and cannot measure any more.
     """
     groups: dict[tuple[str | None, str, str | None], list[str]] = {}
     for one in images:
         groups.setdefault((one.product, one.decision, one.category), []).append(one.image)
-    return frozenset(digest for group in groups.values() for digest in sorted(group)[: int(share * len(group) + 1e-9)])
+    held: set[str] = set()
+    for group in groups.values():
+        fresh = sorted(digest for digest in group if digest not in learned)
+        held.update(fresh[: int(share * len(group) + 1e-9)])
+    return frozenset(held)
 
 
 def write_dataset(store: Store, images: Sequence[Reviewed], test: Iterable[str], folder: Path) -> tuple[Sample, ...]:
@@ -115,9 +129,15 @@ def write_image(store: Store, digest: str, folder: Path) -> Path:
     return path
 
 
-def _reviewed(one: StoredInspection) -> Reviewed:
+def _reviewed(store: Store, one: StoredInspection) -> Reviewed:
     review = one.review
     assert review is not None
     mask = review.mask or one.mask
-    marked = review.mask is not None or bool(one.result["defective"])
+    marked = bool(one.result["defective"]) if review.mask is None else _marks(store.blobs.read(review.mask))
     return Reviewed(one.id, one.image, one.result["product"], review.decision, review.category, mask, marked)
+
+
+def _marks(mask: bytes) -> bool:
+    """Whether any pixel is white."""
+    with Image.open(BytesIO(mask)) as image:
+        return image.getbbox() is not None

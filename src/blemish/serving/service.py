@@ -11,7 +11,7 @@ from pathlib import Path
 from blemish.data.decode import IntensityRange
 from blemish.inspection import Failure
 from blemish.inspector import Inspector
-from blemish.serving.batcher import Batcher, Found
+from blemish.serving.batcher import Batcher, BusyError, Found
 from blemish.serving.pictures import map_png, mask_png
 from blemish.serving.records import StoredInspection, StoredModel, Upload
 from blemish.serving.retention import FOR_EVER, Retention, keep_tidy
@@ -78,10 +78,15 @@ class Service:
         product = one.result["product"]
         return self.inspector.calibration[product].intensity_range if product in self.inspector.products else None
 
-    def pixel_threshold(self, one: StoredInspection) -> float | None:
-        """The map value from which the present model calls a pixel defective; None where it knows no such product."""
-        product = one.result["product"]
-        return self.inspector.calibration[product].pixel_threshold if product in self.inspector.products else None
+    @property
+    def most_waiting(self) -> int:
+        """Images that may wait."""
+        return self._waiting
+
+    def check_room(self) -> None:
+        """Raises BusyError where no image may wait any more, before anything of it is read."""
+        if self.waiting >= self._waiting:
+            raise BusyError
 
     async def start(self, folder: Path) -> None:
         """Begin with the model that was promoted last; a folder that is not known yet is promoted first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from blemish.errors import BlemishError, ConfigError, DataError
-from blemish.files import writing
+from blemish.files import replaced, writing
 from blemish.inspection import Inspection
 from blemish.serving.blobs import Blobs
 from blemish.serving.database import Database
@@ -27,12 +28,13 @@ from blemish.serving.records import (
     Tally,
     Upload,
 )
-from blemish.serving.tables import images, inspections, reviews
-from blemish.serving.versions import Versions, new_id
+from blemish.serving.tables import images, inspections, pairs, reviews
+from blemish.serving.ticks import Ticks, new_id, time_of
+from blemish.serving.versions import Versions
 
 _AT_ONCE = 500  # rows that are removed in one transaction
 _DIGESTS = (inspections.c.image, inspections.c.anomaly_map, inspections.c.mask, reviews.c.mask)
-_FILES = "files"
+_FILES, _MARK = "files", "belongs-to"
 _DAY = 24 * 3600 * 1000
 
 
@@ -54,8 +56,13 @@ class Store:
     def __init__(self, url: str, folder: Path, now: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         self.database = Database(url)
         self.blobs = Blobs(folder)
-        self.versions = Versions(self.database, now)
-        self._now = now
+        try:
+            self._check_pair(folder)
+            self._now = Ticks(now, self._newest())
+        except BaseException:
+            self.close()
+            raise
+        self.versions = Versions(self.database, self._now)
 
     def close(self) -> None:
         """Give all connections back."""
@@ -175,8 +182,12 @@ class Store:
         self.inspection(inspection)
         digest = None if mask is None else self.blobs.add(mask)
         review = StoredReview(new_id(self._now()), inspection, decision, category, digest, reviewer, self._now())
-        with self._keeping([] if mask is None else [mask]) as connection:
-            connection.execute(reviews.insert().values(**vars(review)))
+        try:
+            with self._keeping([] if mask is None else [mask]) as connection:
+                connection.execute(reviews.insert().values(**vars(review)))
+        except sa.exc.IntegrityError:  # removed meanwhile
+            self.inspection(inspection)
+            raise
         return review
 
     def undo(self, review: str) -> None:
@@ -221,7 +232,9 @@ class Store:
             sa.func.sum(sa.cast(inspections.c.defective, sa.Integer)).label("defective"),
             _number_of(inspections.c.defective, reviews.c.decision == "confirmed").label("confirmed"),
             _number_of(inspections.c.defective, reviews.c.decision == "rejected").label("false_alarms"),
-            _number_of(~inspections.c.defective, reviews.c.decision == "confirmed").label("missed"),
+            _number_of(
+                ~inspections.c.defective, inspections.c.product.is_not(None), reviews.c.decision == "confirmed"
+            ).label("missed"),
             maintain_column_froms=True,
         )
         groups = (day, inspections.c.product, inspections.c.category)
@@ -244,31 +257,73 @@ class Store:
             old = _with_review().where(reviews.c.id.is_(None), inspections.c.created < older_than).limit(_AT_ONCE)
             while gone := self._remove(old):
                 removed += gone
-        self.remove_orphans()
         if most_bytes is not None:
             oldest = _with_review().order_by(reviews.c.id.is_not(None), inspections.c.id).limit(_AT_ONCE // 10)
             while self.blobs.size > most_bytes and (gone := self._remove(oldest)):
                 removed += gone
-                self.remove_orphans()
         return removed
 
-    def remove_orphans(self) -> int:
-        """Delete files that no row names; returns how many."""
+    def remove_orphans(self, older_than: int) -> int:
+        """Delete files that no row names and that were written before a time; returns how many.
+
+        A crash has left them. What is younger may be about to be named.
+        """
+        found = [digest for digest, _ in self.blobs if self.blobs.written(digest) < older_than]
+        return sum(self._remove_unnamed(found[at : at + _AT_ONCE]) for at in range(0, len(found), _AT_ONCE))
+
+    def _remove(self, query: sa.Select[Any]) -> int:
+        """Forget what a query finds, and the files that only this has named."""
+        with self.database.writing() as connection:
+            self.database.hold_files(connection, alone=True)  # nobody reviews one of them meanwhile
+            ids = [row.id for row in connection.execute(query)]
+            gone = reviews.c.inspection.in_(ids), inspections.c.id.in_(ids)
+            digests: set[str | None] = set()
+            for column in _DIGESTS:
+                digests.update(connection.scalars(sa.select(column).where(gone[column.table is inspections])))
+            connection.execute(reviews.delete().where(gone[0]))
+            connection.execute(inspections.delete().where(gone[1]))
+            still = sa.select(inspections.c.image).where(inspections.c.image == images.c.digest).exists()
+            connection.execute(images.delete().where(images.c.digest.in_(digests - {None}), ~still))
+        self._remove_unnamed([digest for digest in digests if digest is not None])
+        return len(ids)
+
+    def _remove_unnamed(self, digests: Sequence[str]) -> int:
+        """Delete those files that no row names."""
         with self.database.writing() as connection:
             self.database.hold_files(connection, alone=True)
-            named = {digest for column in _DIGESTS for digest in connection.scalars(sa.select(column))}
-            orphans = [digest for digest, _ in self.blobs if digest not in named]
+            named: set[str | None] = set()
+            for column in _DIGESTS:
+                named.update(connection.scalars(sa.select(column).where(column.in_(digests))))
+            orphans = [digest for digest in digests if digest not in named]
             for digest in orphans:
                 self.blobs.remove(digest)
         return len(orphans)
 
-    def _remove(self, query: sa.Select[Any]) -> int:
+    def _check_pair(self, folder: Path) -> None:
+        """Database and files know one another, so that nobody removes what another database names.
+
+        Raises:
+            ConfigError: they do not.
+        """
+        mark = folder / _MARK
         with self.database.writing() as connection:
-            ids = [row.id for row in connection.execute(query)]
-            connection.execute(reviews.delete().where(reviews.c.inspection.in_(ids)))
-            connection.execute(inspections.delete().where(inspections.c.id.in_(ids)))
-            connection.execute(images.delete().where(images.c.digest.not_in(sa.select(inspections.c.image))))
-        return len(ids)
+            known = connection.scalar(sa.select(pairs.c.id))
+            if known is None and not mark.exists():
+                known = secrets.token_hex(16)
+                connection.execute(pairs.insert().values(id=known))
+                with replaced(mark) as temporary:
+                    temporary.write_text(known, encoding="ascii")
+        if not mark.exists() or mark.read_text(encoding="ascii") != known:
+            raise ConfigError(
+                f"The database {self.database.name} does not belong to the files in {folder}.",
+                "Name the database that was used with this folder before, or another folder.",
+            )
+
+    def _newest(self) -> int:
+        """When the newest row was made, whatever the clock says now."""
+        with self.database.reading() as connection:
+            ids = [connection.scalar(sa.select(sa.func.max(table.c.id))) for table in (inspections, reviews)]
+        return max((time_of(id) for id in ids if id is not None), default=0)
 
     @contextmanager
     def _keeping(self, files: Sequence[bytes]) -> Iterator[sa.Connection]:

@@ -76,6 +76,8 @@ inspections = Table(
     Index(None, "product", "id"),
     Index(None, "priority", "id"),
     Index(None, "image"),
+    Index(None, "anomaly_map"),
+    Index(None, "mask"),
 )
 
 # what somebody said of an inspection; the newest one that was not taken back counts
@@ -91,6 +93,7 @@ reviews = Table(
     Column("created", BigInteger, nullable=False),
     Column("undone", BigInteger),
     Index(None, "inspection", "id"),
+    Index(None, "mask"),
 )
 
 # a model that learns from reviews
@@ -106,3 +109,6 @@ teachings = Table(
     Column("created", BigInteger, nullable=False),
     Column("ended", BigInteger),
 )
+
+# one row: what the folder of files is marked with
+pairs = Table("pairs", metadata, Column("id", ID, primary_key=True))

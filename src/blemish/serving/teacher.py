@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from blemish.errors import BlemishError, ConfigError
@@ -24,6 +27,7 @@ from blemish.serving.store import Store
 _LOG = "log.txt"
 _PROGRAM = (sys.executable, "-m", "blemish.serving.learn")
 _GRACE = 10  # seconds in which a process ends
+_PAUSES = (1, 5, 30)  # seconds between attempts
 
 _log = logging.getLogger(__name__)
 
@@ -35,10 +39,18 @@ class Teacher:
         store: with the reviews.
         folder: for the teachings; each model stays in its own.
         program: what learns, see `learn`; it is given the folder of the teaching.
+        environment: variables that it finds beside those of this process.
     """
 
-    def __init__(self, store: Store, folder: Path, program: Sequence[str] = _PROGRAM) -> None:
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        program: Sequence[str] = _PROGRAM,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._store, self._folder, self._program = store, folder, program
+        self._environment = {**os.environ, **environment}
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
         self._id: str | None = None
@@ -58,25 +70,31 @@ class Teacher:
         with self._lock:
             if self._id is not None:
                 raise ConfigError("A teaching runs already.", "Wait for its end, or cancel it.")
-            teaching = self._store.versions.add_teaching(model.id, lesson.to_dict())
+            id = self._store.versions.new_id()
             try:
-                self._prepare(teaching.id, model, lesson)
-            except BlemishError as error:
-                self._fail(teaching.id, error.message, error.remedy)
+                self._prepare(id, model, lesson)
+                teaching = self._store.versions.add_teaching(model.id, lesson.to_dict(), id)
+            except BaseException:
+                self._clear(id)
                 raise
-            self._start(teaching.id)
-            return teaching
+            self._start(id)
+            return self._store.versions.teaching(teaching.id)
 
     def go_on(self) -> None:
-        """Take up what was running when the service ended, and whose folder is here."""
+        """Take up what was running when the service ended, and clear away what it left behind."""
         with self._lock:
-            for teaching in self._store.versions.teachings():
-                if teaching.state != "running" or not (self._folder / teaching.id).is_dir():
+            teachings = self._store.versions.teachings()
+            kept = {one.id for one in teachings if one.state in ("running", "finished", "failed")}
+            for folder in self._folder.glob("*"):
+                if folder.name not in kept:
+                    self._clear(folder.name)
+            for teaching in teachings:
+                if teaching.state != "running":
                     continue
-                if (self._folder / teaching.id / OUTCOME).exists():
+                if not (self._folder / teaching.id / LESSON).exists():
+                    self._fail(teaching.id, "Its folder is gone.", "Teach again.")
+                elif (self._folder / teaching.id / OUTCOME).exists():
                     self._finish(teaching.id, 0)
-                elif not (self._folder / teaching.id / LESSON).exists():
-                    self._fail(teaching.id, "The service ended before the lesson was ready.", "Teach again.")
                 elif self._id is None:
                     self._start(teaching.id)
 
@@ -86,11 +104,10 @@ class Teacher:
             self._end_process()
 
     def cancel(self, id: str) -> StoredTeaching:
-        """End a teaching for good. Raises ConfigError where it does not run."""
+        """End a teaching for good. Raises ConfigError where it has ended already."""
         with self._lock:
-            if self._id != id:
-                raise ConfigError("This teaching does not run.", "There is nothing to cancel.")
-            self._end_process()
+            if self._id == id:
+                self._end_process()
             cancelled = self._store.versions.end_teaching(id, "cancelled", {})
             self._clear(id)
             return cancelled
@@ -133,8 +150,15 @@ class Teacher:
     def _start(self, id: str) -> None:
         folder = self._folder / id
         command = [*self._program, str(folder)]
-        with open(folder / _LOG, "ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        try:
+            with open(folder / _LOG, "ab") as log:
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=self._environment
+                )
+        except OSError as error:
+            _log.exception("the teaching %s could not be started", id)
+            self._fail(id, f"The process that learns could not be started: {error.strerror}.", "Teach again.")
+            return
         self._id = id
         threading.Thread(target=self._wait, args=(id, self._process), name="teach", daemon=True).start()
 
@@ -144,10 +168,15 @@ class Teacher:
             if self._process is not process:  # it was ended on purpose
                 return
             self._forget_process()
-            try:
-                self._finish(id, code)
-            except Exception:
-                _log.exception("the teaching %s could not be finished", id)
+            for pause in _PAUSES:  # a database that is away for a while; the next start tries again as well
+                try:
+                    self._finish(id, code)
+                    return
+                except ConfigError:  # somebody cancelled it
+                    return
+                except Exception:
+                    _log.exception("the end of the teaching %s could not be kept", id)
+                    time.sleep(pause)
 
     def _finish(self, id: str, code: int) -> None:
         folder = self._folder / id
@@ -160,8 +189,9 @@ class Teacher:
         if "error" in outcome:
             self._fail(id, outcome["error"], outcome["remedy"])
             return
-        shutil.rmtree(folder / MEASURE, ignore_errors=True)
         self._store.versions.end_teaching(id, "finished", outcome, name=self._name(id), folder=folder / MODEL)
+        for name in (REVIEWS, MEASURE):
+            shutil.rmtree(folder / name, ignore_errors=True)
 
     def _fail(self, id: str, error: str, remedy: str) -> None:
         self._store.versions.end_teaching(id, "failed", {"error": error, "remedy": remedy})

@@ -54,7 +54,7 @@ def teaching_routes(service: Service) -> APIRouter:
     def answer(one: StoredTeaching) -> dict[str, Any]:
         return teaching_of(one, teacher.progress(one.id) if one.state == "running" else None)
 
-    @router.post("/teachings", status_code=201, response_model=Teaching, responses=_RUNS)
+    @router.post("/teachings", status_code=201, response_model=Teaching, responses=_RUNS, max_body_size=1_000_000)
     async def teach(wanted: TeachingRequest) -> Any:
         """Let the model that inspects learn from reviewed images, in the background.
 
@@ -66,7 +66,8 @@ def teaching_routes(service: Service) -> APIRouter:
 
         def begin() -> StoredTeaching:
             model = service.model
-            lesson = plan(service.store, model.id, wanted.inspections, wanted.preset, wanted.changes())
+            seen = service.inspector.seen
+            lesson = plan(service.store, model.id, wanted.inspections, wanted.preset, wanted.changes(), seen)
             return teacher.begin(model, lesson)
 
         return answer(await run_in_threadpool(begin))

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from blemish.errors import BlemishError, ConfigError
 from blemish.serving.database import Database
 from blemish.serving.records import State, StoredModel, StoredTeaching
 from blemish.serving.tables import models, promotions, teachings
-
-
-def new_id(now: int) -> str:
-    """32 hexadecimal digits that begin with the time."""
-    return f"{now:012x}{secrets.token_hex(10)}"
+from blemish.serving.ticks import new_id
 
 
 class Versions:
@@ -30,9 +27,13 @@ class Versions:
     def __init__(self, database: Database, now: Callable[[], int]) -> None:
         self._database, self._now = database, now
 
+    def new_id(self) -> str:
+        """An id that is later than all others."""
+        return new_id(self._now())
+
     def add_model(self, name: str, folder: Path, parent: str | None = None) -> StoredModel:
         """Remember a model folder."""
-        model = StoredModel(new_id(self._now()), name, folder.resolve(), parent, self._now())
+        model = StoredModel(self.new_id(), name, folder.resolve(), parent, self._now())
         with self._database.writing() as connection:
             connection.execute(
                 models.insert().values(
@@ -66,9 +67,9 @@ class Versions:
             rows = connection.execute(promotions.select().order_by(promotions.c.number)).all()
         return tuple((row.model, row.created) for row in rows)
 
-    def add_teaching(self, parent: str, lesson: dict[str, Any]) -> StoredTeaching:
-        """Remember that a model learns."""
-        row: dict[str, Any] = {"id": new_id(self._now()), "parent": parent, "model": None, "state": "running"}
+    def add_teaching(self, parent: str, lesson: dict[str, Any], id: str | None = None) -> StoredTeaching:
+        """Remember that a model learns; `id` from `new_id` where it had to be known before."""
+        row: dict[str, Any] = {"id": id or self.new_id(), "parent": parent, "model": None, "state": "running"}
         row |= {
             "lesson": json.dumps(lesson, ensure_ascii=False),
             "outcome": None,
@@ -95,11 +96,18 @@ class Versions:
     def end_teaching(
         self, id: str, state: State, outcome: dict[str, Any], *, name: str = "", folder: Path | None = None
     ) -> StoredTeaching:
-        """A teaching runs no more; with `folder` a model of that name came out of it."""
+        """A teaching runs no more; with `folder` a model of that name came out of it.
+
+        Raises:
+            ConfigError: it ran no more before.
+        """
         running = self.teaching(id)
-        model = None if folder is None else new_id(self._now())
+        model = None if folder is None else self.new_id()
         now = self._now()
         with self._database.writing() as connection:
+            state_now = connection.scalar(sa.select(teachings.c.state).where(teachings.c.id == id).with_for_update())
+            if state_now != "running":
+                raise ConfigError("The teaching has ended already.", "See how it ended.")
             if folder is not None:
                 row = {"id": model, "name": name, "folder": str(folder.resolve()), "parent": running.parent}
                 connection.execute(models.insert().values(**row, created=now))

@@ -16,6 +16,7 @@ from torch import Tensor
 from blemish.backbones.embeddings import apart, category_embeddings
 from blemish.config import TeachConfig
 from blemish.data.defects import DefectExample
+from blemish.data.duplicates import file_hashes
 from blemish.data.priors import CategoryPrior, Priors
 from blemish.data.problem import Problem
 from blemish.engines.torch_engine import TorchEngine
@@ -78,6 +79,7 @@ def teach(
         BlemishError: the output exists, or the disk is full.
     """
     config = TeachConfig.of("fast", seed=inspector.config.seed) if config is None else config
+    examples = tuple(examples)
     target = None if output is None else Path(output)
     if target is not None:
         check_target(target, overwrite=overwrite, marker=CONFIG)
@@ -94,7 +96,12 @@ def teach(
         head = _learn(fabric, inspector, lesson, described, kept, config, run, restart, store, report)
     engine = _engine(inspector).with_categories(head)
     taught = replace(
-        inspector, engine=engine, categories=lesson.categories, teaching=config, examples=dict(lesson.examples)
+        inspector,
+        engine=engine,
+        categories=lesson.categories,
+        teaching=config,
+        examples=dict(lesson.examples),
+        seen=inspector.seen | file_hashes(example.path for example in examples),
     )
     if config.detection_share:
         taught = fit_detection(taught, config.detection_share, report)

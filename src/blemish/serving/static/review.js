@@ -11,14 +11,15 @@ undo.disabled = done.length === 0;
 const go = (id) => { location.href = id ? `/review/${id}${suffix}` : `/review${suffix}`; };
 
 async function takeBack() {
-  const last = done.pop();
+  const last = done.at(-1);
   if (!last) return;
-  sessionStorage.setItem(DONE, JSON.stringify(done));
   try {
     await ask("DELETE", `/v1/reviews/${last.review}`);
   } catch (error) {
     if (error.status !== 404) throw error;
   }
+  done.pop();
+  sessionStorage.setItem(DONE, JSON.stringify(done));
   go(last.inspection);
 }
 undo.addEventListener("click", () => takeBack().catch((error) => notice(error.message, true)));
@@ -32,9 +33,11 @@ if (review) {
   reviewer.value = localStorage.getItem("blemish reviewer") || "";
   reviewer.addEventListener("change", () => localStorage.setItem("blemish reviewer", reviewer.value.trim()));
 
+  const photo = find("photo");
   let busy = false;
   const decide = async (decision, category) => {
     if (busy) return;
+    if (!photo.complete || !(stage.ready || stage.failed)) { notice("The image is still being loaded."); return; }
     busy = true;
     const said = { inspection: review.dataset.id, decision };
     if (category) said.category = category;
@@ -88,18 +91,16 @@ if (review) {
   const slider = find("threshold"), value = find("threshold-value");
   slider.addEventListener("input", () => {
     stage.atThreshold(Number(slider.value));
-    const share = Number(slider.value) / (THRESHOLD - 0.5);
-    const own = Number(slider.dataset.threshold);
-    value.textContent = own ? (share * own).toPrecision(3) : `${share.toFixed(2)} ×`;
+    value.textContent = `${(Number(slider.value) / (THRESHOLD - 0.5)).toFixed(2)} ×`;
   });
-  find("clear").addEventListener("click", () => stage.take(new Uint8Array(stage.mask.length)));
+  find("clear").addEventListener("click", () => stage.take(new Uint8Array(stage.width * stage.height)));
   find("restore").addEventListener("click", () => {
-    stage.take(stage.found.slice());
+    if (stage.ready) stage.take(stage.found.slice());
     slider.value = THRESHOLD;
     value.textContent = "as found";
   });
   stage.onchange = () => { find("restore").disabled = !stage.changed; };
-  stage.load().catch(() => notice("The anomaly map could not be shown.", true));
+  stage.load().catch(() => { stage.failed = true; notice("The anomaly map could not be shown.", true); });
 
   Object.assign(keys, {
     j: () => find("skip").click(),
@@ -114,8 +115,11 @@ if (review) {
   if (current) current.parentElement.parentElement.scrollTo({ top: current.offsetTop - 120, left: current.offsetLeft - 40 });
 }
 
+// a page that the browser has kept for "back" shows an old state
+window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape" && event.target.blur) { event.target.blur(); return; }
   if (event.target.matches("input:not([type=range]), select, textarea")) return;
   const action = keys[event.key];
@@ -123,9 +127,10 @@ document.addEventListener("keydown", (event) => {
 });
 
 const upload = document.getElementById("upload"), uploading = document.getElementById("uploading");
-const AT_ONCE = 8;
+const AT_ONCE = 8, MOST_TRIES = 60;
 upload.addEventListener("change", async () => {
   const files = [...upload.files], refused = [];
+  let tries = 0;
   uploading.hidden = false;
   uploading.max = files.length;
   for (let start = 0; start < files.length; start += AT_ONCE) {
@@ -135,7 +140,8 @@ upload.addEventListener("change", async () => {
       const { inspections } = await ask("POST", "/v1/inspections", form);
       inspections.forEach((one, i) => { if (one.error) refused.push(`${part[i].name}: ${one.error}`); });
     } catch (error) {
-      if (error.status === 503) {
+      if (error.status === 503 && tries < MOST_TRIES) {
+        tries += 1;
         await new Promise((wait) => setTimeout(wait, 1000));
         start -= AT_ONCE;
         continue;
@@ -148,7 +154,7 @@ upload.addEventListener("change", async () => {
   upload.value = "";
   if (refused.length) {
     notice(`${refused.length} of ${files.length} images were not inspected. ${refused[0]}`, true);
-    if (refused.length < files.length) setTimeout(() => go(""), 4000);
+    if (refused.length < files.length && !review) setTimeout(() => go(""), 4000);
   } else {
     go("");
   }

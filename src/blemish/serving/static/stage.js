@@ -7,15 +7,15 @@ const ANCHORS = ["#151749", "#301d6d", "#512588", "#7b2d90", "#ab3183", "#d63d64
 const THRESHOLD = 128; // where the model's threshold lies in the stored map
 const DETAIL = 4; // canvas pixels for each pixel of the mask
 
-async function pixelsOf(source) {
+async function pixelsOf(source, size) {
   const image = new Image();
   image.src = source;
   await image.decode();
   const canvas = document.createElement("canvas");
-  canvas.width = image.naturalWidth;
-  canvas.height = image.naturalHeight;
+  canvas.width = size ? size.width : image.naturalWidth;
+  canvas.height = size ? size.height : image.naturalHeight;
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(image, 0, 0);
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
   const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
   const values = new Uint8Array(canvas.width * canvas.height);
   for (let i = 0; i < values.length; i += 1) values[i] = data[4 * i];
@@ -29,7 +29,8 @@ class Stage {
     this.canvas = place.querySelector("#mask");
     this.tool = null; // 1 paints, 0 erases
     this.brush = 8;
-    this.changed = false;
+    this.changed = false; // from what the model found
+    this.ready = this.failed = false;
     this.onchange = () => {};
     // the whole image stays on the screen beside what stands above and below it
     place.style.setProperty("--ratio", place.dataset.width / place.dataset.height);
@@ -37,14 +38,16 @@ class Stage {
 
   async load() {
     this.map = await pixelsOf(this.heat.dataset.src);
-    const { width, height, values } = await pixelsOf(this.canvas.dataset.src);
+    const { width, height, values } = await pixelsOf(this.canvas.dataset.found);
     Object.assign(this, { width, height });
-    this.found = values.map((value) => (value > 127 ? 1 : 0));
-    this.mask = this.found.slice();
+    const drawn = await pixelsOf(this.canvas.dataset.src, this); // what people have drawn may be of any size
+    const binary = (picture) => picture.map((value) => (value > 127 ? 1 : 0));
+    this.found = binary(values);
     this.canvas.width = DETAIL * width;
     this.canvas.height = DETAIL * height;
     this.drawHeat();
-    this.drawMask();
+    this.ready = true;
+    this.take(binary(drawn.values));
     this.listen();
   }
 
@@ -88,6 +91,7 @@ class Stage {
   }
 
   take(mask) {
+    if (!this.ready) return;
     this.mask = mask;
     this.changed = this.mask.some((value, i) => value !== this.found[i]);
     this.drawMask();
@@ -95,31 +99,31 @@ class Stage {
   }
 
   atThreshold(value) {
-    const { width, height } = this.map; // map and mask are of one size
-    if (width !== this.width || height !== this.height) return;
+    if (!this.ready) return;
     this.take(this.map.values.map((found) => (found >= value ? 1 : 0)));
   }
 
   listen() {
-    let last = null;
+    let last = null, finger = null;
     const at = (event) => {
       const box = this.canvas.getBoundingClientRect();
       return [((event.clientX - box.left) / box.width) * this.width, ((event.clientY - box.top) / box.height) * this.height];
     };
     this.canvas.addEventListener("pointerdown", (event) => {
-      if (this.tool === null) return;
+      if (this.tool === null || last !== null) return;
+      finger = event.pointerId;
       this.canvas.setPointerCapture(event.pointerId);
       last = at(event);
       this.stroke(last, last);
       event.preventDefault();
     });
     this.canvas.addEventListener("pointermove", (event) => {
-      if (last === null) return;
+      if (last === null || event.pointerId !== finger) return;
       const next = at(event);
       this.stroke(last, next);
       last = next;
     });
-    for (const end of ["pointerup", "pointercancel"]) this.canvas.addEventListener(end, () => { last = null; });
+    for (const end of ["pointerup", "pointercancel"]) this.canvas.addEventListener(end, (event) => { if (event.pointerId === finger) last = null; });
   }
 
   stroke([x0, y0], [x1, y1]) {

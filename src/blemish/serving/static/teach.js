@@ -23,7 +23,7 @@ if (lesson) {
 }
 
 if (running) {
-  const bar = document.getElementById("progress"), stage = document.getElementById("stage-name");
+  const bar = document.getElementById("progress"), stage = document.getElementById("stage-name"), place = document.getElementById("stage-place");
   const names = { features: "It looks at images", training: "It trains", calibration: "It sets its thresholds", comparison: "Both models are compared" };
   const left = (seconds) => (seconds === null ? "" : seconds < 90 ? `, ${Math.ceil(seconds)} s left` : `, ${Math.ceil(seconds / 60)} min left`);
   const watch = async () => {
@@ -33,11 +33,13 @@ if (running) {
     if (where) {
       bar.max = where.total || 1;
       bar.value = where.done;
-      stage.textContent = `${names[where.stage] || where.stage}: ${where.done} of ${where.total}${left(where.seconds_left)}`;
+      const name = names[where.stage] || where.stage; // spoken when it changes, and not every second
+      if (stage.textContent !== name) stage.textContent = name;
+      place.textContent = `: ${where.done} of ${where.total}${left(where.seconds_left)}`;
     }
-    setTimeout(() => watch().catch(failed), 1000);
   };
-  watch().catch(failed);
+  const keep = () => watch().catch(failed).finally(() => setTimeout(keep, 1000));
+  keep();
   document.getElementById("cancel").addEventListener("click", () => ask("POST", `/v1/teachings/${running.dataset.id}/cancel`)
     .then(() => location.reload(), failed));
 }

@@ -1,4 +1,4 @@
-"""Models that learn from reviews."""
+"""Models that learn from reviews; files that belong to one database, and are found by name."""
 
 from __future__ import annotations
 
@@ -24,3 +24,11 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["parent"], ["models.id"], name="fk_teachings_parent"),
         sa.ForeignKeyConstraint(["model"], ["models.id"], name="fk_teachings_model"),
     )
+    op.create_table(
+        "pairs",
+        sa.Column("id", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_pairs"),
+    )
+    op.create_index("ix_inspections_anomaly_map", "inspections", ["anomaly_map"])
+    op.create_index("ix_inspections_mask", "inspections", ["mask"])
+    op.create_index("ix_reviews_mask", "reviews", ["mask"])
