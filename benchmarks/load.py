@@ -227,8 +227,8 @@ _PAGE = """# The service under load
 Written by `python benchmarks/load.py --page` from [service.jsonl](service.jsonl).
 
 Clients, service and model share the cores. *Beside plain inspection* is the rate of answered images over that of one
-process which inspects the same images in batches and keeps nothing, measured before and after in the same run. *auto* is
-PyTorch where the model was not exported.
+process which inspects the same images in batches and keeps nothing, measured before and after in the same run. *auto*
+is PyTorch where the model was not exported.
 
 {loads}
 Killed with `kill -9` at random moments while all clients post: what had been answered is looked up at the end, with its
