@@ -56,7 +56,7 @@ def test_there_is_space_again(store: Store, add: Add) -> None:
 def test_a_database_that_is_away_for_a_while(store: Store, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
     add()
     tries = 0
-    remove = store.remove
+    remove = store.removal.remove
 
     def fails_once(**options: int | None) -> int:
         nonlocal tries
@@ -65,7 +65,7 @@ def test_a_database_that_is_away_for_a_while(store: Store, add: Add, monkeypatch
             raise OSError("no connection")
         return remove(**options)
 
-    monkeypatch.setattr(store, "remove", fails_once)
+    monkeypatch.setattr(store.removal, "remove", fails_once)
     monkeypatch.setattr(retention, "_EVERY", 0.05)
     tidied(store, Retention(bytes=0))
     assert tries > 1

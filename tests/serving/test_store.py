@@ -185,7 +185,7 @@ def test_what_is_old_goes_unless_somebody_reviewed_it(store: Store, add: Add, cl
     store.add_review(reviewed, "confirmed", mask=png(9))
     clock.now += DAY
     new = add(image=2)  # shares its image with the old one
-    assert store.remove(older_than=clock.now - DAY // 2) == 1
+    assert store.removal.remove(older_than=clock.now - DAY // 2) == 1
     assert [one.id for one in store.inspections()] == [new, reviewed]
     assert store.upload(store.inspection(new).image).content == png(2)
     assert len(list(store.blobs)) == 2 + 4 + 1  # images, maps and masks of two, one corrected mask
@@ -197,20 +197,20 @@ def test_the_oldest_go_until_there_is_space(store: Store, add: Add) -> None:
     ids = [add() for _ in range(120)]
     store.add_review(ids[0], "confirmed")
     limit = store.blobs.size // 2
-    removed = store.remove(most_bytes=limit)
+    removed = store.removal.remove(most_bytes=limit)
     assert 50 <= removed <= 110
     assert store.blobs.size <= limit
     left = [one.id for one in store.inspections(limit=200)]
     assert left == [*ids[:removed:-1], ids[0]]
-    assert store.remove(most_bytes=0) == len(left)
+    assert store.removal.remove(most_bytes=0) == len(left)
     assert list(store.blobs) == []
 
 
 def test_files_without_a_row_go(store: Store, add: Add) -> None:
     id = add()
     lost = store.blobs.add(b"written before a crash")
-    assert store.remove_orphans(0) == 0  # too young
-    assert store.remove_orphans(LATER) == 1
+    assert store.removal.remove_orphans(0) == 0  # too young
+    assert store.removal.remove_orphans(LATER) == 1
     with pytest.raises(BlemishError, match="no stored file"):
         store.blobs.read(lost)
     assert store.blobs.read(store.inspection(id).anomaly_map)
@@ -223,7 +223,7 @@ def test_nothing_is_lost_while_orphans_are_removed(store: Store, add: Add) -> No
     def remove() -> None:
         try:
             while not stop.is_set():
-                store.remove_orphans(LATER)
+                store.removal.remove_orphans(LATER)
         except BaseException as error:
             failures.append(error)
 
@@ -299,7 +299,7 @@ def test_a_review_while_inspections_are_removed(store: Store, add: Add, url: str
     thread = threading.Thread(target=review)
     thread.start()
     for number in range(1, 7):
-        store.remove(older_than=int(ids[10 * number - 1][:12], 16) + 1)
+        store.removal.remove(older_than=int(ids[10 * number - 1][:12], 16) + 1)
     thread.join()
     left = {one.id for one in store.inspections(limit=100)}
     assert set(answered) <= left

@@ -46,7 +46,7 @@ async def keep_tidy(store: Store, retention: Retention) -> None:
 def _tidy(store: Store, retention: Retention, orphans: bool) -> None:
     now = time.time_ns() // 1_000_000
     older = None if retention.days is None else now - int(retention.days * _DAY)
-    if removed := store.remove(older_than=older, most_bytes=retention.bytes):
+    if removed := store.removal.remove(older_than=older, most_bytes=retention.bytes):
         _log.info("%d inspections were removed", removed)
-    if orphans and (files := store.remove_orphans(now - _DAY)):
+    if orphans and (files := store.removal.remove_orphans(now - _DAY)):
         _log.info("%d files that nothing names were removed", files)

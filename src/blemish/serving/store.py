@@ -19,6 +19,7 @@ from blemish.inspection import Inspection
 from blemish.serving.blobs import Blobs
 from blemish.serving.database import Database
 from blemish.serving.priority import priority
+from blemish.serving.queries import conditions, number_of, with_review
 from blemish.serving.records import (
     EVERYTHING,
     Decision,
@@ -28,12 +29,11 @@ from blemish.serving.records import (
     Tally,
     Upload,
 )
+from blemish.serving.removal import Removal
 from blemish.serving.tables import images, inspections, pairs, reviews
 from blemish.serving.ticks import Ticks, new_id, time_of
 from blemish.serving.versions import Versions
 
-_AT_ONCE = 500  # rows that are removed in one transaction
-_DIGESTS = (inspections.c.image, inspections.c.anomaly_map, inspections.c.mask, reviews.c.mask)
 _FILES, _MARK = "files", "belongs-to"
 _DAY = 24 * 3600 * 1000
 
@@ -51,6 +51,7 @@ class Store:
 
     Attributes:
         versions: the models that it ran, runs and may run.
+        removal: of what is old or too much.
     """
 
     def __init__(self, url: str, folder: Path, now: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
@@ -63,6 +64,7 @@ class Store:
             self.close()
             raise
         self.versions = Versions(self.database, self._now)
+        self.removal = Removal(self.database, self.blobs)
 
     def close(self) -> None:
         """Give all connections back."""
@@ -118,7 +120,7 @@ class Store:
     def inspection(self, id: str) -> StoredInspection:
         """One of them. Raises BlemishError."""
         with self.database.reading() as connection:
-            row = connection.execute(_with_review().where(inspections.c.id == id)).one_or_none()
+            row = connection.execute(with_review().where(inspections.c.id == id)).one_or_none()
         if row is None:
             raise BlemishError(f"There is no inspection '{id}'.", "It was removed, or never made.")
         return _inspection(row._mapping, _review(row._mapping))
@@ -133,14 +135,14 @@ class Store:
             before: id of the last one of the page before.
             limit: at most so many.
         """
-        query = _with_review().where(*_conditions(only)).order_by(inspections.c.id.desc()).limit(limit)
+        query = with_review().where(*conditions(only)).order_by(inspections.c.id.desc()).limit(limit)
         if before is not None:
             query = query.where(inspections.c.id < before)
         return self._read(query)
 
     def queue(self, only: Filter = EVERYTHING, *, limit: int = 100) -> tuple[StoredInspection, ...]:
         """Those that nobody has reviewed, what teaches most first; of equals the oldest."""
-        query = _with_review().where(reviews.c.id.is_(None), *_conditions(only))
+        query = with_review().where(reviews.c.id.is_(None), *conditions(only))
         return self._read(query.order_by(inspections.c.priority.desc(), inspections.c.id).limit(limit))
 
     def upload(self, digest: str) -> Upload:
@@ -201,7 +203,7 @@ class Store:
 
     def names(self, product: str | None = None) -> tuple[str, ...]:
         """Categories that reviews name, of one product or of all, sorted."""
-        query = _with_review().where(reviews.c.category.is_not(None), *_conditions(Filter(product=product)))
+        query = with_review().where(reviews.c.category.is_not(None), *conditions(Filter(product=product)))
         with self.database.reading() as connection:
             found = connection.scalars(
                 query.with_only_columns(reviews.c.category, maintain_column_froms=True).distinct()
@@ -216,7 +218,7 @@ class Store:
 
     def waiting(self, only: Filter = EVERYTHING) -> int:
         """How many inspections nobody has reviewed."""
-        query = _with_review().where(reviews.c.id.is_(None), *_conditions(only))
+        query = with_review().where(reviews.c.id.is_(None), *conditions(only))
         with self.database.reading() as connection:
             count = query.with_only_columns(sa.func.count(), maintain_column_froms=True)
             return int(connection.scalar(count) or 0)
@@ -224,15 +226,15 @@ class Store:
     def tallies(self, since: int = 0) -> tuple[Tally, ...]:
         """Counts per day, product and category from a time on, the earliest first."""
         day = sa.cast(sa.func.floor(inspections.c.created / _DAY), sa.BigInteger).label("day")
-        query = _with_review().with_only_columns(
+        query = with_review().with_only_columns(
             day,
             inspections.c.product,
             inspections.c.category,
             sa.func.count().label("inspected"),
             sa.func.sum(sa.cast(inspections.c.defective, sa.Integer)).label("defective"),
-            _number_of(inspections.c.defective, reviews.c.decision == "confirmed").label("confirmed"),
-            _number_of(inspections.c.defective, reviews.c.decision == "rejected").label("false_alarms"),
-            _number_of(
+            number_of(inspections.c.defective, reviews.c.decision == "confirmed").label("confirmed"),
+            number_of(inspections.c.defective, reviews.c.decision == "rejected").label("false_alarms"),
+            number_of(
                 ~inspections.c.defective, inspections.c.product.is_not(None), reviews.c.decision == "confirmed"
             ).label("missed"),
             maintain_column_froms=True,
@@ -242,62 +244,6 @@ class Store:
             rows = connection.execute(query.where(inspections.c.created >= since).group_by(*groups)).all()
         found = [Tally(int(row.day) * _DAY, *(row[1:3]), *map(int, row[3:])) for row in rows]
         return tuple(sorted(found, key=lambda one: (one.day, one.product or "", one.category or "")))
-
-    # what goes
-
-    def remove(self, *, older_than: int | None = None, most_bytes: int | None = None) -> int:
-        """Forget inspections, with their reviews and files; returns how many.
-
-        Args:
-            older_than: those that nobody has reviewed and that were made before this time.
-            most_bytes: the oldest ones until all files have no more; reviewed ones go last.
-        """
-        removed = 0
-        if older_than is not None:
-            old = _with_review().where(reviews.c.id.is_(None), inspections.c.created < older_than).limit(_AT_ONCE)
-            while gone := self._remove(old):
-                removed += gone
-        if most_bytes is not None:
-            oldest = _with_review().order_by(reviews.c.id.is_not(None), inspections.c.id).limit(_AT_ONCE // 10)
-            while self.blobs.size > most_bytes and (gone := self._remove(oldest)):
-                removed += gone
-        return removed
-
-    def remove_orphans(self, older_than: int) -> int:
-        """Delete files that no row names and that were written before a time; returns how many.
-
-        A crash has left them. What is younger may be about to be named.
-        """
-        found = [digest for digest, _ in self.blobs if self.blobs.written(digest) < older_than]
-        return sum(self._remove_unnamed(found[at : at + _AT_ONCE]) for at in range(0, len(found), _AT_ONCE))
-
-    def _remove(self, query: sa.Select[Any]) -> int:
-        """Forget what a query finds, and the files that only this has named."""
-        with self.database.writing() as connection:
-            self.database.hold_files(connection, alone=True)  # nobody reviews one of them meanwhile
-            ids = [row.id for row in connection.execute(query)]
-            gone = reviews.c.inspection.in_(ids), inspections.c.id.in_(ids)
-            digests: set[str | None] = set()
-            for column in _DIGESTS:
-                digests.update(connection.scalars(sa.select(column).where(gone[column.table is inspections])))
-            connection.execute(reviews.delete().where(gone[0]))
-            connection.execute(inspections.delete().where(gone[1]))
-            still = sa.select(inspections.c.image).where(inspections.c.image == images.c.digest).exists()
-            connection.execute(images.delete().where(images.c.digest.in_(digests - {None}), ~still))
-        self._remove_unnamed([digest for digest in digests if digest is not None])
-        return len(ids)
-
-    def _remove_unnamed(self, digests: Sequence[str]) -> int:
-        """Delete those files that no row names."""
-        with self.database.writing() as connection:
-            self.database.hold_files(connection, alone=True)
-            named: set[str | None] = set()
-            for column in _DIGESTS:
-                named.update(connection.scalars(sa.select(column).where(column.in_(digests))))
-            orphans = [digest for digest in digests if digest not in named]
-            for digest in orphans:
-                self.blobs.remove(digest)
-        return len(orphans)
 
     def _check_pair(self, folder: Path) -> None:
         """Database and files know one another, so that nobody removes what another database names.
@@ -359,31 +305,6 @@ def open_store(data: Path, url: str | None = None, *, create: bool = True) -> St
     elif not (data / _FILES).is_dir():
         raise DataError(f"{data} is no data folder of blemish serve.", "Name the folder that its --data names.")
     return Store(url or f"sqlite:///{data / 'line.db'}", data / _FILES)
-
-
-def _with_review() -> sa.Select[Any]:
-    """Inspections beside the review that counts: the newest one that was not taken back."""
-    newest = (
-        sa.select(sa.func.max(reviews.c.id))
-        .where(reviews.c.inspection == inspections.c.id, reviews.c.undone.is_(None))
-        .correlate(inspections)
-        .scalar_subquery()
-    )
-    of_review = [column.label(f"review_{column.name}") for column in reviews.c]
-    return sa.select(inspections, *of_review).select_from(inspections.outerjoin(reviews, reviews.c.id == newest))
-
-
-def _number_of(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
-    return sa.func.sum(sa.case((sa.and_(*conditions), 1), else_=0))
-
-
-def _conditions(only: Filter) -> Iterator[sa.ColumnElement[bool]]:
-    for column in (inspections.c.product, inspections.c.defective, inspections.c.category, inspections.c.model):
-        value = getattr(only, column.name)
-        if value is not None:
-            yield column == value
-    if only.reviewed is not None:
-        yield reviews.c.id.is_not(None) if only.reviewed else reviews.c.id.is_(None)
 
 
 def _inspection(row: Mapping[Any, Any], review: StoredReview | None) -> StoredInspection:
