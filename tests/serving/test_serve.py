@@ -165,6 +165,18 @@ def test_databases_that_are_none(run: Run, line_model: Path, tmp_path: Path, opt
     assert words in result.output.replace("\n", " ")
 
 
+def test_a_promoted_model_that_is_gone(run: Run, line_model: Path, tmp_path: Path) -> None:
+    from blemish.serving.store import open_store
+
+    store = open_store(tmp_path / "data")
+    store.versions.promote(store.versions.add_model("line", line_model).id)
+    store.versions.promote(store.versions.add_model("line 2", tmp_path / "gone").id)
+    store.close()
+    result = run("serve", line_model, "--data", tmp_path / "data", "--port", 0)
+    assert result.exit_code == 2
+    assert "gone" in result.output
+
+
 def test_a_model_that_is_none(run: Run, tmp_path: Path) -> None:
     result = run("serve", tmp_path / "nothing", "--data", tmp_path / "data")
     assert result.exit_code == 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -81,10 +83,8 @@ def serve(
         BLEMISH_TOKEN=$(openssl rand -hex 16) blemish serve line.blemish --host 0.0.0.0 --database postgresql://line@db/line
     """
     import uvicorn
-    from filelock import FileLock, Timeout
 
     from blemish import model_folder
-    from blemish.files import writing
     from blemish.inspector import Inspector
     from blemish.serving.api import build_app
     from blemish.serving.retention import Retention
@@ -95,32 +95,44 @@ def serve(
     token = _token(host)
     folder = model_folder.locate(model, offline=offline)
     model_folder.read_header(folder)
-    with writing(data):
-        data.mkdir(parents=True, exist_ok=True)
-    alone = FileLock(data / "in-use", blocking=False)
-    try:
-        alone.acquire()
-    except Timeout:
-        raise BlemishError(f"Another service uses {data}.", "End it, or name another --data.") from None
-    store = open_store(data, database)
 
     def load(path: Path) -> Inspector:
         return Inspector.load(path, engine=engine.value, device=device, offline=True)
 
     retention = Retention(keep_days, None if keep_gigabytes is None else int(keep_gigabytes * 1e9))
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
-    teacher = Teacher(store, data.resolve() / "teachings", environment=hidden)
-    service = Service(store, load, teacher, batch=batch, waiting=waiting, retention=retention)
     hosts = None if token is not None else (host, *_LOOPBACK)
-    app = build_app(service, folder, token=token, hosts=hosts)
-    server = uvicorn.Server(
-        uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
-    )
-    listening = _bound(host, port)
-    name = f"[{host}]" if ":" in host else host
-    say(f"Database {store.database.name}, files in {data}")
-    say(f"Listening at http://{name}:{listening.getsockname()[1]}; stop with Ctrl-C.", style="bold")
-    server.run(sockets=[listening])
+    with _alone(data), closing(open_store(data, database)) as store, _bound(host, port) as listening:
+        teacher = Teacher(store, data.resolve() / "teachings", environment=hidden)
+        service = Service(store, load, teacher, batch=batch, waiting=waiting, retention=retention)
+        service.load(folder)
+        app = build_app(service, folder, token=token, hosts=hosts)
+        config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+        name = f"[{host}]" if ":" in host else host
+        say(f"Database {store.database.name}, files in {data}")
+        say(f"{service.model.name} inspects.")
+        say(f"Listening at http://{name}:{listening.getsockname()[1]}; stop with Ctrl-C.", style="bold")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """Make the folder, and keep it to this process until the block ends, or the process does."""
+    from filelock import FileLock, Timeout
+
+    from blemish.files import writing
+
+    with writing(data):
+        data.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(data / "in-use", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BlemishError(f"Another service uses {data}.", "End it, or name another --data.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _token(host: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -45,7 +46,7 @@ def build_app(
     """The application: the interface and the pages.
 
     Args:
-        service: not started yet.
+        service: not started yet, its model loaded or not.
         folder: of the model that it begins with, unless another one was promoted.
         token: that clients must show; None: anybody may.
         hosts: names by which it may be called; None: any.
@@ -54,7 +55,9 @@ def build_app(
 
     @asynccontextmanager
     async def living(_: FastAPI) -> AsyncIterator[None]:
-        await service.start(folder)
+        if not service.loaded:
+            await asyncio.to_thread(service.load, folder)
+        await service.start()
         yield
         await service.stop()
 

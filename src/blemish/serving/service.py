@@ -47,6 +47,7 @@ class Service:
         self.store, self._load, self.teacher = store, load, teacher
         self._batch, self._waiting, self._retention = batch, waiting, retention
         self._tidying: asyncio.Task[None] | None = None
+        self._promoting = asyncio.Lock()
         self._batcher: Batcher[StoredInspection] | None = None
         self._model: StoredModel | None = None
         self._inspector: Inspector | None = None
@@ -57,15 +58,20 @@ class Service:
         return self._batcher is not None
 
     @property
+    def loaded(self) -> bool:
+        """Whether there is a model to start with."""
+        return self._inspector is not None
+
+    @property
     def model(self) -> StoredModel:
         """The one that works."""
-        assert self._model is not None, "the service has not started"
+        assert self._model is not None, "no model is loaded"
         return self._model
 
     @property
     def inspector(self) -> Inspector:
         """The same, loaded."""
-        assert self._inspector is not None, "the service has not started"
+        assert self._inspector is not None, "no model is loaded"
         return self._inspector
 
     @property
@@ -88,15 +94,25 @@ class Service:
         if self.waiting >= self._waiting:
             raise BusyError
 
-    async def start(self, folder: Path) -> None:
-        """Begin with the model that was promoted last; a folder that is not known yet is promoted first.
+    def load(self, folder: Path) -> None:
+        """Load the model that was promoted last; a folder that is not known yet is promoted first.
 
         Raises:
             ModelError: that model cannot be read.
         """
-        model = await asyncio.to_thread(self._first, folder)
-        self._model, self._inspector = model, await asyncio.to_thread(self._load, model.folder)
-        self._batcher = Batcher(self._inspector, model.id, self._keep, batch=self._batch, waiting=self._waiting)
+        versions = self.store.versions
+        if folder.resolve() in [model.folder for model in versions.models()]:
+            model = versions.model(versions.promotions()[-1][0])
+            self._inspector = self._load(model.folder)
+        else:
+            self._inspector = self._load(folder)  # what cannot be read is not promoted
+            model = versions.add_model(folder.name, folder)
+            versions.promote(model.id)
+        self._model = model
+
+    async def start(self) -> None:
+        """Begin to inspect, with the model that was loaded."""
+        self._batcher = Batcher(self.inspector, self.model.id, self._keep, batch=self._batch, waiting=self._waiting)
         self._batcher.start()
         self._tidying = asyncio.create_task(keep_tidy(self.store, self._retention))
         await asyncio.to_thread(self.teacher.go_on)
@@ -119,12 +135,13 @@ class Service:
             ConfigError: there is no such model.
             ModelError: it cannot be read, and nothing changes.
         """
-        model = await asyncio.to_thread(self.store.versions.model, id)
-        inspector = await asyncio.to_thread(self._load, model.folder)
-        await asyncio.to_thread(self.store.versions.promote, id)
-        assert self._batcher is not None
-        self._model, self._inspector = model, inspector
-        self._batcher.replace(inspector, id)
+        assert self._batcher is not None, "the service has not started"
+        async with self._promoting:  # so that the one promoted last is the one that works
+            model = await asyncio.to_thread(self.store.versions.model, id)
+            inspector = await asyncio.to_thread(self._load, model.folder)
+            await asyncio.to_thread(self.store.versions.promote, id)
+            self._model, self._inspector = model, inspector
+            self._batcher.replace(inspector, id)
         return model
 
     async def inspect(self, uploads: Sequence[Upload], product: str | None = None) -> list[StoredInspection | Failure]:
@@ -136,13 +153,6 @@ class Service:
         """
         assert self._batcher is not None, "the service has not started"
         return await self._batcher.inspect(uploads, product)
-
-    def _first(self, folder: Path) -> StoredModel:
-        known = self.store.versions.models()
-        if folder.resolve() not in [model.folder for model in known]:
-            model = self.store.versions.add_model(folder.name, folder)
-            self.store.versions.promote(model.id)
-        return self.store.versions.model(self.store.versions.promotions()[-1][0])
 
     def _keep(self, found: Sequence[Found]) -> tuple[StoredInspection, ...]:
         """Keep a batch, which one model inspected."""

@@ -30,7 +30,7 @@ from blemish.serving.records import (
     Upload,
 )
 from blemish.serving.removal import Removal
-from blemish.serving.tables import images, inspections, pairs, reviews
+from blemish.serving.tables import images, inspections, models, pairs, reviews, teachings
 from blemish.serving.ticks import Ticks, new_id, time_of
 from blemish.serving.versions import Versions
 
@@ -42,7 +42,7 @@ class Store:
     """Rows in a database, files in a folder beside it.
 
     A file is on the disk before a row that names it is. A crash in between leaves a file without a row, which
-    `remove_orphans` finds.
+    `Removal.remove_orphans` finds.
 
     Args:
         url: of the database, see `Database`.
@@ -268,7 +268,8 @@ class Store:
     def _newest(self) -> int:
         """When the newest row was made, whatever the clock says now."""
         with self.database.reading() as connection:
-            ids = [connection.scalar(sa.select(sa.func.max(table.c.id))) for table in (inspections, reviews)]
+            tables = inspections, reviews, models, teachings
+            ids = [connection.scalar(sa.select(sa.func.max(table.c.id))) for table in tables]
         return max((time_of(id) for id in ids if id is not None), default=0)
 
     @contextmanager
