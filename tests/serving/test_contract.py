@@ -28,7 +28,8 @@ _CHECKS = (
 
 @pytest.mark.slow
 def test_no_request_breaks_it(line_model: Path, tmp_path: Path) -> None:
-    with serving(line_model, tmp_path / "data") as (_, client):
+    token = "a secret of this line"
+    with serving(line_model, tmp_path / "data", BLEMISH_TOKEN=token) as (_, client):
         (found,) = inspect(client, nut(1, "spot"))
         said = {"inspection": found["id"], "decision": "confirmed", "category": "spot"}
         review = client.post("/v1/reviews", json=said).raise_for_status().json()
@@ -42,6 +43,7 @@ def test_no_request_breaks_it(line_model: Path, tmp_path: Path) -> None:
         )
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config)]
         command += ["run", f"{client.base_url}/openapi.json", "--checks", ",".join(_CHECKS), "--seed", "1"]
+        command += ["--header", f"Authorization: Bearer {token}"]
         command += ["--max-examples", "15", "--continue-on-failure", "--no-color", "--generation-database", "none"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi.security import HTTPBearer
 from prometheus_client import generate_latest
 from starlette.exceptions import HTTPException
 
@@ -73,9 +74,11 @@ def build_app(
     )
     numbers, access = Numbers(service), Access(token, hosts)
     app.include_router(_probes(service, numbers))
+    # `access` looks at the header before this would; here the document learns of it
+    documented = [Depends(HTTPBearer(auto_error=False))] if access.asks else []
     routers = inspection_routes(service, limits, numbers), review_routes(service)
     for router in (*routers, model_routes(service), teaching_routes(service)):
-        app.include_router(router, prefix="/v1", responses=_REFUSED)
+        app.include_router(router, prefix="/v1", dependencies=documented, responses=_REFUSED)
     add_pages(app, service, access)
     refuse_politely(app, access, "/v1/")
     return app
