@@ -172,9 +172,8 @@ def add(store: Store) -> Add:
             effective_rate=0.01,
             category=category,
             category_scores={} if category is None else {category: 0.9},
-            source=f"ö {number}.png",
         )
-        upload = Upload(png(number if image is None else image), "image/png", (16, 16))
+        upload = Upload(png(number if image is None else image), "image/png", (16, 16), f"ö {number}.png")
         (kept,) = store.add_inspections(model, [(upload, found, png(1000 + number), png(2000 + number))])
         return kept.id
 

@@ -86,7 +86,7 @@ def test_many_images_of_which_one_is_none(client: TestClient, bad_nut: bytes, go
     assert response.status_code == 201
     first, second, third, fourth = response.json()["inspections"]
     assert (first["product"], third["product"], third["defective"]) == ("nut", "bolt", False)
-    assert second["source"] == "image 1"
+    assert (first["source"], second["source"], third["source"]) == ("0.png", "1.png", "2.png")  # the last of each path
     assert "not an image" in second["error"]
     assert "damaged" in fourth["error"]
     listed = client.get("/v1/inspections").json()
@@ -205,6 +205,27 @@ def test_reviews_that_are_refused(client: TestClient, bad_nut: bytes, change: di
     (nut,) = posted(client, bad_nut).json()["inspections"]
     response = client.post("/v1/reviews", json={"inspection": nut["id"], "decision": "confirmed", **change})
     assert response.status_code == status
+
+
+def test_what_an_image_is_called(client: TestClient, bad_nut: bytes) -> None:
+    """It is shown, and names no file."""
+    for name, kept in (("part 7.png", "part 7.png"), ("C:\\line\\ä.png", "ä.png"), ("../..", ".."), ("/", None)):
+        answer = client.post("/v1/inspections", params={"name": name}, content=bad_nut)
+        assert answer.json()["inspections"][0]["source"] == kept
+    assert client.post("/v1/inspections", params={"name": "a\nb"}, content=bad_nut).status_code == 422
+    files = [("images", ("ab\u202e.png", bad_nut, "image/png"))]
+    assert client.post("/v1/inspections", files=files).json()["inspections"][0]["source"] == "ab.png"
+
+
+def test_capital_letters_make_no_other_category(client: TestClient, bad_nut: bytes) -> None:
+    first, second = posted(client, bad_nut, bad_nut).json()["inspections"]
+    names = []
+    for inspection, name in ((first, "Crack"), (second, "cRACK")):
+        said = {"inspection": inspection["id"], "decision": "confirmed", "category": name}
+        names.append(client.post("/v1/reviews", json=said).json()["category"])
+    assert names == ["Crack", "Crack"]
+    for query, count in (("named=Crack", 2), ("named=dent", 0), ("decision=confirmed", 2), ("decision=rejected", 0)):
+        assert len(client.get(f"/v1/inspections?{query}").json()["inspections"]) == count
 
 
 def test_names_are_told_without_blanks(client: TestClient, bad_nut: bytes) -> None:

@@ -113,6 +113,9 @@ def test_history_is_paged_and_filtered(client: TestClient, bad_nut: bytes, draw:
         ("?product=bolt", [good]),
         ("?kind=defective", [bad]),
         ("?kind=reviewed", [bad]),
+        ("?kind=false+alarms", [bad]),
+        ("?kind=missed", []),
+        ("?named=dent", []),
         ("?kind=waiting", [good]),
         ("?category=dent", []),
         (f"?before={good}", [bad]),
@@ -191,12 +194,12 @@ def test_names_of_other_sites_do_not_lead_here(fake_inspector: Inspector, tmp_pa
 
 def test_the_line_adds_up() -> None:
     tallies = [
-        Tally(10 * DAY, "nut", "dent", 10, 4, 2, 1, 0),
-        Tally(11 * DAY, "nut", "dent", 10, 2, 0, 2, 1),
-        Tally(11 * DAY, "bolt", None, 5, 0, 0, 0, 0),
+        Tally(10 * DAY, "nut", "dent", 10, 4, 2, 1, 1, 0),
+        Tally(11 * DAY, "nut", "dent", 10, 2, 0, 2, 0, 1),
+        Tally(11 * DAY, "bolt", None, 5, 0, 0, 0, 0, 0),
     ]
     view = line_view(tallies, 9 * DAY, 3)
-    assert (view.total.inspected, view.total.reviewed, view.total.missed) == (25, 5, 1)
+    assert (view.total.inspected, view.total.reviewed, view.total.renamed, view.total.missed) == (25, 5, 1, 1)
     assert view.total.false_alarm_share == pytest.approx(3 / 5)
     assert view.total.false_alarm_rate == pytest.approx(3 / 25)
     assert [(row.product, row.inspected) for row in view.rows] == [("bolt", 5), ("nut", 20)]

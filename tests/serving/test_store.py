@@ -26,7 +26,7 @@ LATER = 10**15
 def test_an_inspection_comes_back_as_it_went(store: Store, add: Add) -> None:
     id = add(product="nut", p_value=0.004, category="scratch", image=7)
     found = store.inspection(id)
-    assert found.result["source"] == "ö 0.png"
+    assert found.result["source"] == "ö 0.png"  # what the client calls it
     assert found.result["category"] == "scratch"
     assert found.review is None
     upload = store.upload(found.image)
@@ -137,7 +137,11 @@ def test_tallies(store: Store, add: Add, clock: Clock) -> None:
     found = store.tallies()
     rows = [(one.product, one.category, one.inspected, one.defective) for one in found]
     assert rows == [("nut", None, 2, 0), ("nut", "dent", 2, 2), ("bolt", None, 1, 0)]
-    assert [(one.confirmed, one.false_alarms, one.missed) for one in found] == [(0, 0, 1), (1, 1, 0), (0, 0, 0)]
+    counts = [(one.confirmed, one.false_alarms, one.renamed, one.missed) for one in found]
+    assert counts == [(0, 0, 0, 1), (1, 1, 0, 0), (0, 0, 0, 0)]
+    store.add_review(early[1], "confirmed", category="scratch")
+    assert [(one.confirmed, one.renamed) for one in store.tallies()] == [(0, 0), (2, 1), (0, 0)]
+    assert store.names("nut") == ("dent", "scratch")
     assert found[2].day - found[0].day == DAY
     assert [one.product for one in store.tallies(clock.now - DAY // 2)] == ["bolt"]
 

@@ -265,6 +265,7 @@ def test_the_comparison_counts() -> None:
     assert [(one.total, one.old, one.new, one.better) for one in counts(rows)] == [
         (3, 2, 2, "more"),
         (2, 0, 1, "more"),
+        (2, 0, 1, "fewer"),
         (1, 1, 0, "fewer"),
         (2, 1, 2, None),
         (2, 0, 1, None),

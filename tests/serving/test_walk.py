@@ -174,7 +174,11 @@ def test_from_upload_to_names_and_back(page: Page, line_model: Path, tmp_path: P
         upload(page, nut(_STRIPES[2], "stripe"))
         expect(page.locator(".found .badge")).to_have_text("stripe")
         expect(page.locator(".names .suggested bdi")).to_have_text("stripe")
+        expect(page.locator("#confirm bdi")).to_have_text("stripe")
         leaves(page, lambda: page.keyboard.press("c"))
+        expect(page.locator("#notice")).to_have_text("Saved: stripe")
+        newest = client.get("/v1/inspections?named=stripe&limit=1").json()["inspections"][0]
+        assert newest["review"]["category"] == newest["category"] == "stripe"
         upload(page, nut(_SPOTS[2], "spot"))
         expect(page.locator(".found .badge")).to_have_text("spot")
 
@@ -236,6 +240,13 @@ def test_regions_are_corrected(page: Page, line_model: Path, tmp_path: Path) -> 
         page.mouse.down()
         page.mouse.move(box["x"] + 200, box["y"] + 100, steps=5)
         page.mouse.up()
+        strokes = page.evaluate("document.querySelector('#mask').toDataURL()")
+        page.mouse.move(box["x"] + 300, box["y"] + 300)
+        page.mouse.down()
+        page.mouse.up()
+        assert page.evaluate("document.querySelector('#mask').toDataURL()") != strokes
+        page.keyboard.press("Control+z")
+        assert page.evaluate("document.querySelector('#mask').toDataURL()") == strokes
         page.fill("#category", "stroke")
         leaves(page, lambda: page.click("text=Confirm"))
         corrected = client.get(f"/v1/inspections/{two['id']}").json()
@@ -269,6 +280,33 @@ def test_a_phone_is_wide_enough(browser: Browser, line_model: Path, tmp_path: Pa
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         context.close()
+
+
+def test_looking_closer(page: Page, line_model: Path, tmp_path: Path) -> None:
+    with serving(line_model, tmp_path / "data") as (_, client), leaving(page):
+        inspect(client, nut(600, "spot"))
+        page.goto(f"{client.base_url}/review")
+        page.wait_for_load_state("networkidle")
+        stage = page.locator("#stage").bounding_box()
+        assert stage is not None
+
+        def width() -> float:
+            box = page.locator("#photo").bounding_box()
+            assert box is not None
+            return box["width"] / stage["width"]
+
+        assert width() == pytest.approx(1, abs=0.01)
+        page.mouse.move(stage["x"] + 200, stage["y"] + 200)
+        page.mouse.wheel(0, -100)
+        assert width() == pytest.approx(1.25, abs=0.01)
+        page.keyboard.press("z")
+        assert width() == pytest.approx(1, abs=0.01)
+        page.keyboard.press("?")
+        expect(page.locator("#keys")).to_be_visible()
+        page.keyboard.press("x")  # decides nothing behind the dialogue
+        page.keyboard.press("Escape")
+        expect(page.locator("#keys")).to_be_hidden()
+        assert len(client.get("/v1/queue").json()["inspections"]) == 1
 
 
 def test_what_cannot_be_read_is_said(page: Page, line_model: Path, tmp_path: Path) -> None:

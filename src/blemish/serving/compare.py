@@ -117,11 +117,16 @@ def counts(rows: Iterable[Difference]) -> list[Count]:
     table = [
         _count("defects found", defects, lambda _, judged: judged.verdict == "defective", "more"),
         _count("defects named as people did", named, lambda row, judged: judged.category == row.category, "more"),
+        _count("defects called by another name", named, _misnamed, "fewer"),
         _count("false alarms", normal, lambda _, judged: judged.verdict == "defective", "fewer"),
         _count("findings among images without a review", rest, lambda _, judged: judged.verdict == "defective", None),
         _count("of these named", rest, lambda _, judged: judged.category not in (None, UNKNOWN_DEFECT), None),
     ]
     return [line for line in table if line.total]
+
+
+def _misnamed(exhibit: Exhibit, judged: Judged) -> bool:
+    return judged.category not in (None, UNKNOWN_DEFECT, exhibit.category)
 
 
 def _inspected(

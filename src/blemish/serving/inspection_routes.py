@@ -23,10 +23,10 @@ from blemish.serving.answers import (
 )
 from blemish.serving.numbers import Numbers
 from blemish.serving.pictures import overlay_png, scaled_jpeg
-from blemish.serving.records import Filter, Upload
+from blemish.serving.records import Decision, Filter, Upload
 from blemish.serving.refusals import MISSING, file_answer, found_inspection
 from blemish.serving.service import Service
-from blemish.serving.uploads import Limits, UploadError, checked
+from blemish.serving.uploads import Limits, UploadError, checked, plain_name
 
 _DRAWN = 2  # pictures at a time; the line goes first
 _UPLOAD: dict[int | str, dict[str, Any]] = {
@@ -66,25 +66,30 @@ def inspection_routes(service: Service, limits: Limits, numbers: Numbers) -> API
         openapi_extra=_BODY,
         max_body_size=2 * limits.request_bytes,  # the rest of what is longer is not even read
     )
-    async def inspect(request: Request, product: Name = None) -> Any:
+    async def inspect(
+        request: Request,
+        product: Name = None,
+        name: Annotated[Name, Query(description="What the image of the body is called; forms name each.")] = None,
+    ) -> Any:
         """Inspect images: one as the body, or any number as the fields `images` of a form.
 
         An image that cannot be read is answered by an entry with its error; the others are inspected. When none can be
         read, the status is that of the first.
         """
         service.check_room()
-        contents, product = await _contents(request, product, limits)
+        files, product = await _files(request, product, name, limits)
         uploads: list[Upload | UploadError] = []
-        for content in contents:
+        for content, called in files:
             try:
-                uploads.append(checked(content, limits))
+                uploads.append(checked(content, limits, called))
             except UploadError as error:
                 uploads.append(error)
         with numbers.seconds.time():
             good = [one for one in uploads if isinstance(one, Upload)]
             found = iter(await service.inspect(good, product) if good else ())
         results = [
-            next(found) if isinstance(one, Upload) else Failure(f"image {row}", one) for row, one in enumerate(uploads)
+            next(found) if isinstance(one, Upload) else Failure(plain_name(files[row][1]) or f"image {row}", one)
+            for row, one in enumerate(uploads)
         ]
         numbers.count(results)
         if all(isinstance(one, Failure) for one in results):
@@ -158,18 +163,20 @@ def inspection_routes(service: Service, limits: Limits, numbers: Numbers) -> API
     return router
 
 
-async def _contents(request: Request, product: str | None, limits: Limits) -> tuple[list[bytes], str | None]:
-    """The image files of a request; a form may also name the product."""
+async def _files(
+    request: Request, product: str | None, name: str | None, limits: Limits
+) -> tuple[list[tuple[bytes, str | None]], str | None]:
+    """The image files of a request and what they are called; a form may also name the product."""
     if int(request.headers.get("content-length", 0)) > limits.request_bytes:
         raise HTTPException(413, f"The request has more than the {limits.request_bytes:,} bytes allowed.")
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        return [await _body(request, limits)], product
+        return [(await _body(request, limits), name)], product
     async with request.form(max_files=limits.images, max_fields=1, max_part_size=1000) as form:
         files = [one for one in form.getlist("images") if isinstance(one, UploadFile)]
         if not files:
             raise HTTPException(422, "The form has no file in a field 'images'.")
         named = form.get("product", product)
-        return [await one.read() for one in files], named if isinstance(named, str) else product
+        return [(await one.read(), one.filename) for one in files], named if isinstance(named, str) else product
 
 
 async def _body(request: Request, limits: Limits) -> bytes:
@@ -188,5 +195,7 @@ def _filter(
     category: Name = None,
     reviewed: bool | None = None,
     model: Id = None,
+    decision: Decision | None = None,
+    named: Annotated[Name, Query(description="What the review calls the defect.")] = None,
 ) -> Filter:
-    return Filter(product, defective, category, reviewed, model)
+    return Filter(product, defective, category, reviewed, model, decision, named)

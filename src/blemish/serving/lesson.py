@@ -71,19 +71,23 @@ class Suggestion:
         teachable: images from which it can learn a category and has not yet.
         held: digests of those among them that had better measure.
         learned: how many it has learned from, it or the models that it comes from.
+        nameless: defects of known products that people confirmed and did not name.
     """
 
     teachable: tuple[Reviewed, ...]
     held: frozenset[str]
     learned: int
+    nameless: int
 
 
 def suggest(store: Store, model: str, seen: Container[str]) -> Suggestion:
     """What `model` could learn; arguments as of `plan`."""
-    teachable = [one for one in reviewed_images(store) if one.teachable]
+    images = reviewed_images(store)
+    teachable = [one for one in images if one.teachable]
+    nameless = sum(one.decision == "confirmed" and one.category is None and one.product is not None for one in images)
     learned = _learned(store, model, seen, [one.image for one in teachable])
     fresh = tuple(one for one in teachable if one.image not in learned)
-    return Suggestion(fresh, held_out(teachable, learned=learned), len(learned))
+    return Suggestion(fresh, held_out(teachable, learned=learned), len(learned), nameless)
 
 
 def plan(

@@ -29,6 +29,7 @@ class Sum:
     defective: int = 0
     confirmed: int = 0
     false_alarms: int = 0
+    renamed: int = 0
     missed: int = 0
 
     @property
@@ -47,7 +48,7 @@ class Sum:
         return self.false_alarms / self.inspected if self.inspected else None
 
     def plus(self, tally: Tally) -> Sum:
-        names = ("inspected", "defective", "confirmed", "false_alarms", "missed")
+        names = ("inspected", "defective", "confirmed", "false_alarms", "renamed", "missed")
         return Sum(self.product, self.category, *(getattr(self, name) + getattr(tally, name) for name in names))
 
 

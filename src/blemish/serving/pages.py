@@ -20,7 +20,7 @@ from blemish.serving.answers import Id, Name
 from blemish.serving.compare import Difference, counts
 from blemish.serving.lesson import Lesson, suggest
 from blemish.serving.line import BASE, HEIGHT, WIDTH, line_view
-from blemish.serving.records import Filter, StoredInspection
+from blemish.serving.records import EVERYTHING, Filter, StoredInspection
 from blemish.serving.refusals import found_inspection
 from blemish.serving.service import Service
 
@@ -132,15 +132,17 @@ def _routes(pages: _Pages, service: Service) -> APIRouter:
             ids = [entry.id for entry in queue]
             product = None if one is None else one.result["product"]
             learned = service.inspector.categories.get(product or "", ())
+            waiting = store.waiting(only)
             place = ids.index(one.id) if one is not None and one.id in ids else None
             following = ids[0 if place is None else place + 1 :]
             return {
                 "one": one,
                 "queue": queue,
-                "waiting": store.waiting(only),
+                "waiting": waiting,
+                "elsewhere": 0 if waiting or only == EVERYTHING else store.waiting(),
                 "products": store.products(),
                 "only": only,
-                "names": list(dict.fromkeys([*learned, *store.names(product)])) if product else [],
+                "names": service.names(product) if product else (),
                 "learned": set(learned),
                 "next": following[0] if following else None,
                 "previous": ids[place - 1] if place else None,
@@ -153,16 +155,20 @@ def _routes(pages: _Pages, service: Service) -> APIRouter:
         request: Request,
         product: Name = "",
         category: Name = "",
+        named: Name = "",
         kind: Annotated[str, Query(max_length=20)] = "",
         before: Id = None,
     ) -> Response:
         """What was inspected, the newest first."""
-        only = Filter(product=product or None, category=category or None)
+        only = Filter(product=product or None, category=category or None, named=named or None)
         kinds = {
             "defective": replace(only, defective=True),
             "normal": replace(only, defective=False),
             "reviewed": replace(only, reviewed=True),
             "waiting": replace(only, reviewed=False),
+            "confirmed": replace(only, defective=True, decision="confirmed"),
+            "false alarms": replace(only, defective=True, decision="rejected"),
+            "missed": replace(only, defective=False, decision="confirmed"),
         }
 
         def gather() -> dict[str, Any]:
@@ -173,6 +179,8 @@ def _routes(pages: _Pages, service: Service) -> APIRouter:
                 "first": before is None,
                 "products": store.products(),
                 "categories": sorted({name for names in service.inspector.categories.values() for name in names}),
+                "names": store.names(),
+                "named": named,
                 "kinds": list(kinds),
                 "product": product,
                 "category": category,
@@ -227,12 +235,13 @@ def _routes(pages: _Pages, service: Service) -> APIRouter:
                 "models": list(models.values())[::-1],
                 "names": {id: one.name for id, one in models.items()},
                 "promoted": set(promoted),
-                "previous": next((id for id in promoted[::-1] if id != service.model.id), None),
                 "teachings": teachings,
                 "groups": sorted(groups.items()),
                 "held": suggestion.held,
                 "learned": suggestion.learned,
                 "exported": service.inspector.exported is not None,
+                "nameless": suggestion.nameless,
+                "order": list(models),
             }
 
         return await pages.show("teach", request, **await run_in_threadpool(gather))

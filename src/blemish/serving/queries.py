@@ -32,5 +32,9 @@ def conditions(only: Filter) -> Iterator[sa.ColumnElement[bool]]:
         value = getattr(only, column.name)
         if value is not None:
             yield column == value
+    if only.decision is not None:
+        yield reviews.c.decision == only.decision
+    if only.named is not None:
+        yield reviews.c.category == only.named
     if only.reviewed is not None:
         yield reviews.c.id.is_not(None) if only.reviewed else reviews.c.id.is_(None)

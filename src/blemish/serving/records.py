@@ -18,11 +18,13 @@ class Upload:
         content: the file's bytes.
         media_type: such as `image/png`, as its content says.
         size: width, height in pixels.
+        name: what the client calls it; it is shown, and names no file.
     """
 
     content: bytes
     media_type: str
     size: tuple[int, int]
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class Tally:
         category: what the model called it; None: normal, or no names learned.
         inspected, defective: images, and those that the model called defective.
         confirmed, false_alarms: of the latter, those that a review calls a defect, and those that it calls none.
+        renamed: of the confirmed ones, those that the model and the review call by different names.
         missed: images that the model called normal and a review a defect.
     """
 
@@ -98,18 +101,27 @@ class Tally:
     defective: int
     confirmed: int
     false_alarms: int
+    renamed: int
     missed: int
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which inspections; None: all."""
+    """Which inspections; None: all.
+
+    Attributes:
+        product, defective, category, model: as inspected.
+        reviewed: whether there is a review that counts.
+        decision, named: what it says.
+    """
 
     product: str | None = None
     defective: bool | None = None
     category: str | None = None
     reviewed: bool | None = None
     model: str | None = None
+    decision: Decision | None = None
+    named: str | None = None
 
 
 EVERYTHING = Filter()

@@ -17,14 +17,18 @@ def review_routes(service: Service) -> APIRouter:
 
     @router.post("/reviews", status_code=201, response_model=Review, responses=MISSING, max_body_size=4_000_000)
     async def review(said: ReviewRequest) -> Any:
-        """Confirm or reject a finding, name its defect, correct its mask. The newest review counts."""
-        await found_inspection(service, said.inspection)
+        """Confirm or reject a finding, name its defect, correct its mask. The newest review counts.
+
+        A category that differs from a known one by capital letters alone is taken for that one.
+        """
+        found = await found_inspection(service, said.inspection)
+        category = said.category and await run_in_threadpool(service.spelling, found, said.category)
         mask = said.mask_png()
         stored = await run_in_threadpool(
             service.store.add_review,
             said.inspection,
             said.decision,
-            category=said.category,
+            category=category,
             mask=mask,
             reviewer=said.reviewer,
         )

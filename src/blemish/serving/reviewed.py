@@ -114,7 +114,8 @@ def write_dataset(store: Store, images: Sequence[Reviewed], test: Iterable[str],
             path, mask = write_image(store, one.image, folder / "images"), None
             if defective and one.marked:
                 mask = folder / "masks" / f"{one.image}.png"
-                mask.write_bytes(store.blobs.read(one.mask))
+                with Image.open(BytesIO(store.blobs.read(one.mask))) as drawn:
+                    drawn.resize(store.upload(one.image).size, Image.Resampling.NEAREST).save(mask)
             split, label = "test" if one.image in tested else "train", "defective" if defective else "normal"
             samples.append(Sample(path, one.product, split, label, one.category, mask))  # type: ignore[arg-type]
         write_manifest(samples, folder / MANIFEST)

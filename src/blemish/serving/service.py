@@ -84,6 +84,15 @@ class Service:
         product = one.result["product"]
         return self.inspector.calibration[product].intensity_range if product in self.inspector.products else None
 
+    def names(self, product: str) -> tuple[str, ...]:
+        """Categories of a product: those that reviews name, the first one first, then others that were learned."""
+        return tuple(dict.fromkeys([*self.store.names(product), *self.inspector.categories.get(product, ())]))
+
+    def spelling(self, one: StoredInspection, category: str) -> str:
+        """A category as it is written already, if it is but for capital letters."""
+        known = self.names(one.result["product"]) if one.result["product"] else ()
+        return next((name for name in known if name.casefold() == category.casefold()), category)
+
     @property
     def most_waiting(self) -> int:
         """Images that may wait."""

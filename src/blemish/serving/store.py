@@ -104,7 +104,7 @@ class Store:
                     "defective": inspection.defective,
                     "category": inspection.category,
                     "priority": priority(inspection),
-                    "result": json.dumps(inspection.to_dict(), ensure_ascii=False),
+                    "result": json.dumps({**inspection.to_dict(), "source": upload.name}, ensure_ascii=False),
                     "anomaly_map": digests[1],
                     "mask": digests[2],
                     "created": self._now(),
@@ -202,13 +202,12 @@ class Store:
             raise BlemishError(f"There is no review '{review}' to take back.", "It was taken back already.")
 
     def names(self, product: str | None = None) -> tuple[str, ...]:
-        """Categories that reviews name, of one product or of all, sorted."""
+        """Categories that reviews name, of one product or of all, in the order in which they came up."""
         query = with_review().where(reviews.c.category.is_not(None), *conditions(Filter(product=product)))
         with self.database.reading() as connection:
-            found = connection.scalars(
-                query.with_only_columns(reviews.c.category, maintain_column_froms=True).distinct()
-            )
-            return tuple(sorted(str(name) for name in found))
+            query = query.with_only_columns(reviews.c.category, maintain_column_froms=True)
+            first = sa.func.min(reviews.c.id)
+            return tuple(map(str, connection.scalars(query.group_by(reviews.c.category).order_by(first))))
 
     def products(self) -> tuple[str, ...]:
         """Products that were inspected, sorted."""
@@ -234,6 +233,7 @@ class Store:
             sa.func.sum(sa.cast(inspections.c.defective, sa.Integer)).label("defective"),
             number_of(inspections.c.defective, reviews.c.decision == "confirmed").label("confirmed"),
             number_of(inspections.c.defective, reviews.c.decision == "rejected").label("false_alarms"),
+            number_of(inspections.c.category != reviews.c.category, reviews.c.decision == "confirmed").label("renamed"),
             number_of(
                 ~inspections.c.defective, inspections.c.product.is_not(None), reviews.c.decision == "confirmed"
             ).label("missed"),

@@ -8,6 +8,7 @@ from blemish.data.decode import image_size, opened
 from blemish.errors import ImageError
 from blemish.serving.records import Upload
 
+_LONGEST_NAME = 200
 _MEDIA_TYPES = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
@@ -47,8 +48,21 @@ class Limits:
     request_bytes: int = 256_000_000
 
 
-def checked(content: bytes, limits: Limits) -> Upload:
+def plain_name(name: str | None) -> str | None:
+    """The last part of what a client calls a file, in one line; None where nothing is left of it."""
+    if name is None:
+        return None
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(letter for letter in last if letter.isprintable()).strip()[:_LONGEST_NAME] or None
+
+
+def checked(content: bytes, limits: Limits, name: str | None = None) -> Upload:
     """An image whose header says that it is one, and no larger than allowed. Its pixels are not decoded.
+
+    Args:
+        content: of the file.
+        limits: for it.
+        name: what the client calls it; the last part of a path is kept, and what can be printed.
 
     Raises:
         UploadError: it is none, is damaged, or is too large.
@@ -60,7 +74,7 @@ def checked(content: bytes, limits: Limits) -> Upload:
     try:
         with opened(content, limits.pixels) as image:
             kind = image.format or ""
-        return Upload(content, _MEDIA_TYPES[kind], image_size(content))
+        return Upload(content, _MEDIA_TYPES[kind], image_size(content), plain_name(name))
     except ImageError as error:
         status = 413 if "allowed" in error.message else 415 if "is not an image" in error.message else 422
         raise UploadError(error.message, error.remedy, status) from error

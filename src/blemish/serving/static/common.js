@@ -25,6 +25,13 @@ function notice(text, bad) {
   notice.timer = setTimeout(() => { place.hidden = true; }, bad ? 12000 : 4000);
 }
 
+// Said on the next page, after what one did here has led there.
+function later(text) { sessionStorage.setItem("blemish notice", text); }
+if (sessionStorage.getItem("blemish notice")) {
+  notice(sessionStorage.getItem("blemish notice"));
+  sessionStorage.removeItem("blemish notice");
+}
+
 for (const place of document.querySelectorAll("time[data-time]")) {
   const time = new Date(Number(place.dataset.time));
   place.dateTime = time.toISOString();

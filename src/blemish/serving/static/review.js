@@ -47,6 +47,7 @@ if (review) {
       const kept = await ask("POST", "/v1/reviews", said);
       done.push({ review: kept.id, inspection: review.dataset.id });
       sessionStorage.setItem(DONE, JSON.stringify(done.slice(-200)));
+      later(`Saved: ${kept.decision === "rejected" ? "no defect" : kept.category || "defect, no name"}${kept.corrected ? ", region corrected" : ""}`);
       go(review.dataset.next);
     } catch (error) {
       busy = false;
@@ -55,8 +56,9 @@ if (review) {
   };
 
   find("reject").addEventListener("click", () => decide("rejected"));
-  find("confirm").addEventListener("click", () => decide("confirmed"));
-  const names = [...document.querySelectorAll("[data-category]")];
+  find("confirm").addEventListener("click", () => decide("confirmed", find("confirm").dataset.category));
+  if (find("nameless")) find("nameless").addEventListener("click", () => decide("confirmed"));
+  const names = [...document.querySelectorAll(".names [data-category]")];
   for (const button of names) button.addEventListener("click", () => decide("confirmed", button.dataset.category));
   const form = find("new-name");
   if (form) {
@@ -89,20 +91,38 @@ if (review) {
   fade();
 
   const slider = find("threshold"), value = find("threshold-value");
+  slider.addEventListener("pointerdown", () => { if (stage.ready) stage.remember(); });
   slider.addEventListener("input", () => {
     stage.atThreshold(Number(slider.value));
     value.textContent = `${(Number(slider.value) / (THRESHOLD - 0.5)).toFixed(2)} ×`;
   });
-  find("clear").addEventListener("click", () => stage.take(new Uint8Array(stage.width * stage.height)));
+  find("clear").addEventListener("click", () => {
+    if (!stage.ready) return;
+    stage.remember();
+    stage.take(new Uint8Array(stage.width * stage.height));
+  });
   find("restore").addEventListener("click", () => {
-    if (stage.ready) stage.take(stage.found.slice());
+    if (stage.ready) { stage.remember(); stage.take(stage.found.slice()); }
     slider.value = THRESHOLD;
     value.textContent = "as found";
   });
   stage.onchange = () => { find("restore").disabled = !stage.changed; };
   stage.load().catch(() => { stage.failed = true; notice("The anomaly map could not be shown.", true); });
 
+  find("help").addEventListener("click", () => find("keys").showModal());
+  document.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key === "z" && !event.target.matches("input:not([type=range])")) {
+      event.preventDefault();
+      stage.takeBack();
+    }
+  });
   Object.assign(keys, {
+    "?": () => find("help").click(),
+    d: () => (find("nameless") || find("confirm")).click(),
+    z: () => {
+      const box = stage.place.getBoundingClientRect();
+      stage.zoom(stage.view.scale > 1 ? 1 / 8 : 3, box.left + box.width / 2, box.top + box.height / 2);
+    },
     j: () => find("skip").click(),
     k: () => find("back").click(),
     c: () => find("confirm").click(),
@@ -123,22 +143,22 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && event.target.blur) { event.target.blur(); return; }
   if (event.target.matches("input:not([type=range]), select, textarea")) return;
   const action = keys[event.key];
-  if (action) { event.preventDefault(); action(); }
+  if (action && !document.querySelector("dialog[open]")) { event.preventDefault(); action(); }
 });
 
 const upload = document.getElementById("upload"), uploading = document.getElementById("uploading");
 const AT_ONCE = 8, MOST_TRIES = 60;
 upload.addEventListener("change", async () => {
-  const files = [...upload.files], refused = [];
+  const files = [...upload.files], refused = [], found = [];
   let tries = 0;
   uploading.hidden = false;
   uploading.max = files.length;
   for (let start = 0; start < files.length; start += AT_ONCE) {
     const part = files.slice(start, start + AT_ONCE), form = new FormData();
-    part.forEach((file) => form.append("images", file, "image"));
+    part.forEach((file) => form.append("images", file, file.name));
     try {
       const { inspections } = await ask("POST", "/v1/inspections", form);
-      inspections.forEach((one, i) => { if (one.error) refused.push(`${part[i].name}: ${one.error}`); });
+      inspections.forEach((one, i) => (one.error ? refused.push(`${part[i].name}: ${one.error}`) : found.push(one)));
     } catch (error) {
       if (error.status === 503 && tries < MOST_TRIES) {
         tries += 1;
@@ -156,6 +176,7 @@ upload.addEventListener("change", async () => {
     notice(`${refused.length} of ${files.length} images were not inspected. ${refused[0]}`, true);
     if (refused.length < files.length && !review) setTimeout(() => go(""), 4000);
   } else {
+    later(`${found.length} inspected, ${found.filter((one) => one.defective).length} defective`);
     go("");
   }
 });

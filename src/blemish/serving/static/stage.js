@@ -32,6 +32,13 @@ class Stage {
     this.changed = false; // from what the model found
     this.ready = this.failed = false;
     this.onchange = () => {};
+    this.before = []; // masks, to take strokes back
+    this.layers = place.querySelector(".layers");
+    this.view = { scale: 1, x: 0, y: 0 };
+    place.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      this.zoom(event.deltaY < 0 ? 1.25 : 0.8, event.clientX, event.clientY);
+    }, { passive: false });
     // the whole image stays on the screen beside what stands above and below it
     place.style.setProperty("--ratio", place.dataset.width / place.dataset.height);
   }
@@ -90,6 +97,25 @@ class Stage {
     }
   }
 
+  // Larger or smaller around a point of the screen, between the whole image and eight times that.
+  zoom(factor, clientX, clientY) {
+    const box = this.place.getBoundingClientRect(), { scale, x, y } = this.view;
+    const next = Math.min(8, Math.max(1, scale * factor)), px = clientX - box.left, py = clientY - box.top;
+    const at = (offset, point, side) => Math.min(0, Math.max(side * (1 - next), point - ((point - offset) * next) / scale));
+    this.view = { scale: next, x: at(x, px, box.width), y: at(y, py, box.height) };
+    this.layers.style.transform = `translate(${this.view.x}px, ${this.view.y}px) scale(${next})`;
+    if (this.ready) this.drawMask();
+  }
+
+  remember() {
+    this.before.push(this.mask);
+    if (this.before.length > 100) this.before.shift();
+  }
+
+  takeBack() {
+    if (this.before.length) this.take(this.before.pop());
+  }
+
   take(mask) {
     if (!this.ready) return;
     this.mask = mask;
@@ -112,6 +138,7 @@ class Stage {
     this.canvas.addEventListener("pointerdown", (event) => {
       if (this.tool === null || last !== null) return;
       finger = event.pointerId;
+      this.remember();
       this.canvas.setPointerCapture(event.pointerId);
       last = at(event);
       this.stroke(last, last);
@@ -127,7 +154,7 @@ class Stage {
   }
 
   stroke([x0, y0], [x1, y1]) {
-    const mask = this.mask.slice(), radius = (this.brush * this.width) / 400;
+    const mask = this.mask.slice(), radius = (this.brush * this.width) / 400 / this.view.scale;
     const steps = Math.max(1, Math.ceil(Math.hypot(x1 - x0, y1 - y0)));
     for (let step = 0; step <= steps; step += 1) {
       const cx = x0 + ((x1 - x0) * step) / steps, cy = y0 + ((y1 - y0) * step) / steps;

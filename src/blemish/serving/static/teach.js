@@ -44,13 +44,14 @@ if (running) {
     .then(() => location.reload(), failed));
 }
 
-const then = (attribute, path) => {
+const then = (attribute, path, said, sure) => {
   for (const button of document.querySelectorAll(`[data-${attribute}]`)) {
     button.addEventListener("click", () => {
+      if (sure && !confirm(sure)) return;
       button.disabled = true;
-      ask("POST", path(button.dataset[attribute])).then(() => location.reload(), (error) => { failed(error); button.disabled = false; });
+      ask("POST", path(button.dataset[attribute])).then(() => { later(said); location.reload(); }, (error) => { failed(error); button.disabled = false; });
     });
   }
 };
-then("promote", (id) => `/v1/models/${id}/promote`);
-then("discard", (id) => `/v1/teachings/${id}/discard`);
+then("promote", (id) => `/v1/models/${id}/promote`, "It inspects from now on.");
+then("discard", (id) => `/v1/teachings/${id}/discard`, "Discarded.", "Delete this model for good?");
