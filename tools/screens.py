@@ -46,7 +46,7 @@ class Clock:
     """Shows the time that it is set to, a little later every time."""
 
     def __init__(self) -> None:
-        self.now = time.time_ns() // 1_000_000
+        self.now = time.time_ns() // 1_000_000 - (DAYS + 1) * _DAY  # no time before the first one is ever told
 
     def __call__(self) -> int:
         self.now += 7
@@ -57,7 +57,7 @@ def fill(store: Store, clock: Clock, inspector: Inspector, folder: Path, samples
     """A fortnight of inspections, most of them reviewed."""
     model = store.versions.add_model("line.blemish", folder)
     store.versions.promote(model.id)
-    today = clock.now
+    today = time.time_ns() // 1_000_000
     draw = random.Random(0)
     pictures = list(samples)
     for day in range(DAYS):

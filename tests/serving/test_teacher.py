@@ -262,14 +262,19 @@ def test_the_comparison_counts() -> None:
         row(None, None, normal, judged("defective", "dent")),
         row(None, None, found, judged("defective", "unknown defect")),
     ]
-    assert [(one.total, one.old, one.new, one.better) for one in counts(rows)] == [
-        (3, 2, 2, "more"),
-        (2, 0, 1, "more"),
-        (2, 0, 1, "fewer"),
-        (1, 1, 0, "fewer"),
+    assert [(one.total, one.old, one.new, one.verdict) for one in counts(rows)] == [
+        (3, 2, 2, None),
+        (2, 0, 1, "unclear"),
+        (2, 0, 1, "unclear"),
+        (1, 1, 0, "unclear"),
         (2, 1, 2, None),
         (2, 0, 1, None),
     ]
+    alarms = [row("rejected", None, found, normal)] * 5
+    assert counts(alarms)[0].verdict == "better"
+    assert counts(alarms[:4])[0].verdict == "unclear"
+    assert counts([row("rejected", None, normal, found)] * 5)[0].verdict == "worse"
+    assert counts([*alarms, row("rejected", None, normal, found)])[0].verdict == "unclear"
     assert [one.flipped for one in rows] == [True, True, True, True, True, True]
     assert Difference.from_dict(json.loads(json.dumps(rows[0].to_dict()))) == rows[0]
     assert counts([]) == []

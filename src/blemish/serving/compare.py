@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from blemish.inspection import UNKNOWN_DEFECT, Failure, Inspection
 from blemish.inspector import Inspector
 from blemish.serving.lesson import Exhibit
 from blemish.serving.pictures import map_png, overlay_png
 
+Verdict = Literal["better", "worse", "unclear"]
 _MOST_PICTURES = 60
+_CLEAR = 0.1  # chance at the most that equal models differ so much
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,15 @@ class Count:
 
     Attributes:
         name: of what is counted.
-        better: `more` or `fewer`; None where neither is.
+        verdict: of the new model; `unclear` where the images on which both differ could as well have fallen the other
+            way (exact sign test, 10 %); None where more is neither better nor worse.
     """
 
     name: str
     total: int
     old: int
     new: int
-    better: str | None
+    verdict: Verdict | None
 
 
 def compare(
@@ -115,14 +119,26 @@ def counts(rows: Iterable[Difference]) -> list[Count]:
     normal = [row for row in rows if row.exhibit.decision == "rejected"]
     rest = [row for row in rows if row.exhibit.decision is None]
     table = [
-        _count("defects found", defects, lambda _, judged: judged.verdict == "defective", "more"),
-        _count("defects named as people did", named, lambda row, judged: judged.category == row.category, "more"),
+        _count("defects found", defects, _found, "more"),
+        _count("defects named as people did", named, _named_alike, "more"),
         _count("defects called by another name", named, _misnamed, "fewer"),
-        _count("false alarms", normal, lambda _, judged: judged.verdict == "defective", "fewer"),
-        _count("findings among images without a review", rest, lambda _, judged: judged.verdict == "defective", None),
-        _count("of these named", rest, lambda _, judged: judged.category not in (None, UNKNOWN_DEFECT), None),
+        _count("false alarms", normal, _found, "fewer"),
+        _count("findings among images without a review", rest, _found, None),
+        _count("of these named", rest, _named, None),
     ]
     return [line for line in table if line.total]
+
+
+def _found(_: Exhibit, judged: Judged) -> bool:
+    return judged.verdict == "defective"
+
+
+def _named(_: Exhibit, judged: Judged) -> bool:
+    return judged.category not in (None, UNKNOWN_DEFECT)
+
+
+def _named_alike(exhibit: Exhibit, judged: Judged) -> bool:
+    return judged.category == exhibit.category
 
 
 def _misnamed(exhibit: Exhibit, judged: Judged) -> bool:
@@ -139,13 +155,21 @@ def _inspected(
         yield from zip(own, *(model.inspect_many(paths, product=named) for model in (old, new)), strict=True)
 
 
-def _count(name: str, rows: list[Difference], holds: Any, better: str | None) -> Count:
-    old, new = (sum(holds(row.exhibit, judged) for row, judged in pairs) for pairs in _sides(rows))
-    return Count(name, len(rows), old, new, better)
+def _count(name: str, rows: list[Difference], holds: Callable[[Exhibit, Judged], bool], better: str | None) -> Count:
+    pairs = [(holds(row.exhibit, row.old), holds(row.exhibit, row.new)) for row in rows]
+    gained, lost = pairs.count((False, True)), pairs.count((True, False))
+    verdict: Verdict | None = None
+    if better is not None and gained != lost:
+        verdict = "better" if (gained > lost) == (better == "more") else "worse"
+        verdict = verdict if _chance(gained, lost) <= _CLEAR else "unclear"
+    return Count(name, len(rows), sum(old for old, _ in pairs), sum(new for _, new in pairs), verdict)
 
 
-def _sides(rows: list[Difference]) -> tuple[list[tuple[Difference, Judged]], list[tuple[Difference, Judged]]]:
-    return [(row, row.old) for row in rows], [(row, row.new) for row in rows]
+def _chance(gained: int, lost: int) -> float:
+    """That a fair coin falls at least as unequally, to either side."""
+    flips = gained + lost
+    tail = sum(math.comb(flips, count) for count in range(min(gained, lost) + 1))
+    return float(min(1.0, 2 * tail / 2**flips))
 
 
 def _overlay(content: bytes, model: Inspector, found: Inspection) -> bytes:

@@ -256,6 +256,7 @@ def _outcome(outcome: dict[str, Any] | None) -> dict[str, Any]:
         "counts": counts(rows),
         "flips": [(number, row) for number, row in enumerate(rows) if row.flipped],
         "compared": len(rows),
+        "measured": any(row.exhibit.decision is not None for row in rows),
         "remarks": outcome.get("remarks", []),
         "seconds": outcome.get("seconds"),
         "error": outcome.get("error"),
