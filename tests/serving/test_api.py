@@ -89,9 +89,17 @@ def test_many_images_of_which_one_is_none(client: TestClient, bad_nut: bytes, go
     assert (first["source"], second["source"], third["source"]) == ("0.png", "1.png", "2.png")  # the last of each path
     assert "not an image" in second["error"]
     assert "damaged" in fourth["error"]
+    assert fourth["source"] == "3.png"
     listed = client.get("/v1/inspections").json()
     assert [one["id"] for one in listed["inspections"]] == [third["id"], first["id"]]
     assert listed["next"] is None
+
+
+def test_one_that_looks_whole_until_it_is_decoded(client: TestClient, good_bolt: bytes) -> None:
+    first, second = posted(client, good_bolt, png(3, 64)[:5000]).json()["inspections"]
+    assert first["product"] == "bolt"
+    assert second["source"] == "1.png"
+    assert "damaged" in second["error"]
 
 
 def test_the_product_may_be_named(client: TestClient, bad_nut: bytes) -> None:

@@ -23,7 +23,7 @@ from blemish.serving.answers import (
 )
 from blemish.serving.numbers import Numbers
 from blemish.serving.pictures import overlay_png, scaled_jpeg
-from blemish.serving.records import Decision, Filter, Upload
+from blemish.serving.records import Decision, Filter, StoredInspection, Upload
 from blemish.serving.refusals import MISSING, file_answer, found_inspection
 from blemish.serving.service import Service
 from blemish.serving.uploads import Limits, UploadError, checked, plain_name
@@ -87,10 +87,11 @@ def inspection_routes(service: Service, limits: Limits, numbers: Numbers) -> API
         with numbers.seconds.time():
             good = [one for one in uploads if isinstance(one, Upload)]
             found = iter(await service.inspect(good, product) if good else ())
-        results = [
-            next(found) if isinstance(one, Upload) else Failure(plain_name(files[row][1]) or f"image {row}", one)
-            for row, one in enumerate(uploads)
-        ]
+        results: list[StoredInspection | Failure] = []
+        for row, one in enumerate(uploads):
+            result = next(found) if isinstance(one, Upload) else Failure("", one)
+            source = plain_name(files[row][1]) or f"image {row}"
+            results.append(Failure(source, result.error) if isinstance(result, Failure) else result)
         numbers.count(results)
         if all(isinstance(one, Failure) for one in results):
             raise next(one.error for one in results if isinstance(one, Failure))
@@ -167,7 +168,8 @@ async def _files(
     request: Request, product: str | None, name: str | None, limits: Limits
 ) -> tuple[list[tuple[bytes, str | None]], str | None]:
     """The image files of a request and what they are called; a form may also name the product."""
-    if int(request.headers.get("content-length", 0)) > limits.request_bytes:
+    length = request.headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > limits.request_bytes:
         raise HTTPException(413, f"The request has more than the {limits.request_bytes:,} bytes allowed.")
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         return [(await _body(request, limits), name)], product
