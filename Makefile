@@ -7,7 +7,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 #   make TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu" test
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-all lint types install clean
+.PHONY: demo test test-all lint types results install clean
 
 demo: install
 	@echo "==> Making images, training, evaluating on unseen images"
@@ -28,6 +28,9 @@ lint: install
 
 types: install
 	$(BIN)/mypy
+
+results: install
+	$(BIN)/python benchmarks/results.py
 
 install: $(VENV)/installed
 

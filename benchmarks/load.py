@@ -35,6 +35,8 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
+from load_page import write_page
+
 ROOT = Path(__file__).parents[1]
 LINES = ROOT / "docs" / "results" / "service.jsonl"
 _BATCH = 16
@@ -211,72 +213,6 @@ def _whole(port: int, id: str) -> bool:
 def _named_rightly(path: Path) -> bool:
     """Whether a stored file holds what its name, a digest, promises."""
     return sha256(path.read_bytes()).hexdigest() == path.parent.name + path.name
-
-
-def write_page(lines: Path, page: Path) -> None:
-    """The newest row of each kind and engine as tables."""
-    rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
-    newest = {(row["what"], row["engine"]): row for row in rows}
-    loads = [row for (what, _), row in newest.items() if what == "load"]
-    kills = [row for (what, _), row in newest.items() if what == "kill"]
-    page.write_text(_PAGE.format(loads=_table(_LOAD, loads), kills=_table(_KILL, kills)), encoding="utf-8")
-
-
-_PAGE = """# The service under load
-
-Written by `python benchmarks/load.py --page` from [service.jsonl](service.jsonl).
-
-Clients, service and model share the cores. *Beside plain inspection* is the rate of answered images over that of one
-process which inspects the same images in batches and keeps nothing, measured before and after in the same run. *auto*
-is PyTorch where the model was not exported.
-
-{loads}
-Killed with `kill -9` at random moments while all clients post: what had been answered is looked up at the end, with its
-image, anomaly map and mask.
-
-{kills}"""
-_LOAD = {
-    "engine": "engine",
-    "clients": "clients",
-    "seconds": "seconds",
-    "answers": "statuses",
-    "images/s": "images_per_second",
-    "p50, s": "p50",
-    "p95, s": "p95",
-    "beside plain inspection": "ratio",
-    "cores": "cores",
-    "commit": "commit",
-    "command": "command",
-}
-_KILL = {
-    "engine": "engine",
-    "clients": "clients",
-    "kills": "kills",
-    "answered": "answered",
-    "lost": "lost",
-    "half files": "half_files",
-    "cores": "cores",
-    "commit": "commit",
-    "command": "command",
-}
-
-
-def _table(columns: dict[str, str], rows: Sequence[dict[str, Any]]) -> str:
-    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join(_cell(row[name]) for name in columns.values())} |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {count:,}" for name, count in sorted(value.items()))
-    return (
-        f"`{value}`"
-        if isinstance(value, str) and " " in value
-        else f"{value:,}"
-        if isinstance(value, int)
-        else str(value)
-    )
 
 
 def about() -> dict[str, Any]:
