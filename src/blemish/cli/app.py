@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from blemish import __version__
+from blemish.cli.add_product import add_product
 from blemish.cli.calibrate import calibrate
 from blemish.cli.check import check
 from blemish.cli.demo import demo
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.command(rich_help_panel=_START)(demo)
 app.command(rich_help_panel=_START)(check)
 app.command(rich_help_panel=_WORK)(train)
+app.command("add-product", rich_help_panel=_WORK)(add_product)
 app.command("init-defects", rich_help_panel=_DEFECTS)(init_defects)
 app.command(rich_help_panel=_DEFECTS)(synthesize)
 app.command(rich_help_panel=_WORK)(teach)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -181,10 +182,10 @@ def refuse_fatal(dataset: Dataset) -> None:
         )
 
 
-def print_calibration(inspector: Inspector) -> None:
-    """What each product's verdicts promise."""
-    for name, one in inspector.calibration.products.items():
-        say(f"  {name}: false-alarm rate {one.statement()}.")
+def print_calibration(inspector: Inspector, products: Iterable[str] | None = None) -> None:
+    """What each product's verdicts promise; `products`: only theirs."""
+    for name in inspector.products if products is None else products:
+        say(f"  {name}: false-alarm rate {inspector.calibration[name].statement()}.")
 
 
 def _changes(

@@ -45,10 +45,15 @@ def fit_calibration(
     inspector = Inspector(engine, training.products, config, Calibration(products=blank), seen=seen)
     for name, mask in rois.items():
         inspector = inspector.with_roi(name, mask)
-    done, total = 0, len(training.held)
+    return fit_products(inspector, training, report)
+
+
+def fit_products(inspector: Inspector, training: TrainingSet, report: Callable[[TrainProgress], None]) -> Inspector:
+    """The same for the products of `training`, which are among the inspector's; the others keep their calibration."""
+    config, done, total = inspector.config, 0, len(training.held)
     for product in training.products:
         held = [image for image in training.held if image.product == product]
-        side, scale = inspector.size, ranges[product]
+        side, scale = inspector.size, inspector.calibration[product].intensity_range
         images = [image.load(side, scale, config.seed) if image.copy else image.path for image in held]
         weights = _weights(_level(inspector, product, images), config)
         one = inspector.calibration[product].model_copy(update={"fusion": weights})

@@ -1,0 +1,167 @@
+"""The verb `add-product`: further products for a trained model, which is not trained again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from blemish.calibration import ProductCalibration
+from blemish.data.dataset import Dataset
+from blemish.data.decode import intensity_range
+from blemish.data.duplicates import file_hashes
+from blemish.engines.torch_engine import TorchEngine
+from blemish.errors import ConfigError, DataError
+from blemish.inspection import Failure
+from blemish.inspector import Inspector
+from blemish.models.categories import CategoryHead
+from blemish.models.prompted import PromptedNetwork
+from blemish.training.features import clean_features, load_pixels, standardised
+from blemish.training.fit import fit_products
+from blemish.training.images import TrainingSet, choose_prompts
+from blemish.training.kept import keep_images
+from blemish.training.loop import TrainProgress
+from blemish.training.neighbours import fill_bank
+from blemish.training.runtime import counter, silent
+from blemish.training.store import Store, free_megabytes
+
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Confused:
+    """Normal images of a product that the model knew, and how many of them it now takes for another one."""
+
+    product: str
+    images: int
+    before: int
+    after: int
+
+
+def add_products(
+    inspector: Inspector,
+    dataset: Dataset,
+    *,
+    rois: dict[str, NDArray[np.bool_]] | None = None,
+    progress: Callable[[TrainProgress], None] | None = None,
+) -> tuple[Inspector, tuple[Confused, ...], tuple[Failure, ...]]:
+    """Let a model inspect further products, from normal images of each.
+
+    The network stays as it is: only prompts, thresholds and kept images are added. What it says of an image whose
+    product is named does not change; which product an image is taken for may, since there are more to choose from.
+
+    Args:
+        inspector: a trained model.
+        dataset: normal training images of the new products.
+        rois: per new product a bool H×W mask, true where defects count.
+        progress: called often.
+
+    Returns:
+        The model; how often it takes images of the products that it knew for others, before and after; and images that
+        could not be read.
+
+    Raises:
+        ConfigError: a product is known already, or the model was exported.
+        DataError: there are no normal images, or none of a product can be read.
+    """
+    engine = inspector.engine
+    if not isinstance(engine, TorchEngine):
+        raise ConfigError(
+            "An exported model cannot learn a product.", "Add it to the model that it comes from, and export that."
+        )
+    config, tiling, report = inspector.config, inspector.tiling, progress or silent
+    training = TrainingSet.of(dataset, config.hold_out, config.seed)
+    if known := sorted(set(training.products) & set(inspector.products)):
+        raise ConfigError(f"The model knows the product '{known[0]}' already.", "Rename the folder of the new one.")
+    ranges = {
+        name: intensity_range(image.path for image in training.train if image.product == name)
+        for name in training.products
+    }
+    with Store(free_megabytes() / 2, engine.device) as store:
+        pixels, images, failures = load_pixels(training.train, tiling, ranges, config.seed, store)
+        training = TrainingSet(training.products, images, training.held)
+        for name in training.products:
+            if not len(training.indices(name)):
+                raise DataError(f"No image of '{name}' can be read.", "blemish check DATA names what is wrong.")
+        network = _grown(engine.network, inspector, len(training.products))
+        _prompt(network, training, pixels, inspector, store, report)
+        kept = keep_images(training, pixels, tiling, ranges, config.kept, config.seed)
+    blank = inspector.calibration
+    for name in training.products:
+        one = ProductCalibration(false_alarm_rate=config.false_alarm_rate, intensity_range=ranges[name])
+        blank = blank.with_product(name, one)
+    grown = replace(
+        inspector,
+        engine=TorchEngine(network, str(engine.device)),
+        products=(*inspector.products, *training.products),
+        calibration=blank,
+        seen=inspector.seen | file_hashes(image.path for image in images[:: tiling.tiles]),
+        kept={**{name: inspector.kept[name] for name in inspector.products if name in inspector.kept}, **kept},
+    )
+    for name, mask in (rois or {}).items():
+        grown = grown.with_roi(name, mask)
+    grown = fit_products(grown, training, report)
+    return grown, _confused(inspector, grown), tuple(failures)
+
+
+def _grown(network: PromptedNetwork, inspector: Inspector, more: int) -> PromptedNetwork:
+    """The same network with room for more products behind those that it has."""
+    count = len(inspector.products) + more
+    grown = PromptedNetwork(network.backbone, inspector.config.model, count).to(network.device)
+    _copy_rows(network, grown)
+    if network.categories is not None:
+        assert inspector.teaching is not None
+        embeddings = network.categories.get_buffer("embeddings")
+        head = CategoryHead(network.layout, inspector.teaching, embeddings, count).to(network.device)
+        _copy_rows(network.categories, head)
+        grown.categories = head.eval()
+    return grown.eval()
+
+
+@torch.no_grad()
+def _copy_rows(old: nn.Module, new: nn.Module) -> None:
+    """Copy weights; of what there is for each product, the rows of those that are known."""
+    state = new.state_dict()
+    for name, value in old.state_dict().items():
+        if name in state:
+            state[name][: len(value)].copy_(value) if value.ndim else state[name].copy_(value)
+
+
+@torch.no_grad()
+def _prompt(
+    network: PromptedNetwork,
+    training: TrainingSet,
+    pixels: NDArray[np.uint8],
+    inspector: Inspector,
+    store: Store,
+    report: Callable[[TrainProgress], None],
+) -> None:
+    """Set the prompts of the new products, and their parts of the bank."""
+    clean = clean_features(network, pixels, store, counter(len(pixels), report))
+    parts = [clean[start : start + _AT_ONCE] for start in range(0, len(clean), _AT_ONCE)]
+    means = np.concatenate([standardised(network, part).mean(dim=(2, 3)).cpu().numpy() for part in parts])
+    rows = choose_prompts(training, means)
+    first = len(inspector.products)
+    network.get_buffer("prompts")[first:] = standardised(network, clean[torch.from_numpy(rows)])
+    if network.bank is not None:
+        for number, name in enumerate(training.products):
+            fill_bank(network, first + number, clean, training.indices(name), inspector.config.seed, name)
+
+
+def _confused(old: Inspector, new: Inspector) -> tuple[Confused, ...]:
+    """How often either takes kept normal images for another product than their own."""
+    found = []
+    for name in old.products:
+        images = list(old.kept[name].held) if name in old.kept else []
+        before, after = (_others(model, images, name) for model in (old, new))
+        found.append(Confused(name, len(images), before, after))
+    return tuple(found)
+
+
+def _others(inspector: Inspector, images: list[NDArray[np.uint8]], product: str) -> int:
+    raw = inspector.raw_maps(images)
+    return sum(not isinstance(one, Failure) and one.product != product for one in raw)

@@ -1,0 +1,120 @@
+"""A further product: it is inspected, and nothing else changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blemish.config import TeachConfig, TrainConfig
+from blemish.data.dataset import Dataset
+from blemish.data.defects import DefectExample, Marking
+from blemish.errors import ConfigError, DataError
+from blemish.inspection import Failure
+from blemish.inspector import Inspector
+from blemish.training.add_product import add_products
+from blemish.training.teach import teach
+from blemish.training.train import train
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def rings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten images of a product that no model knows, and one that is no image."""
+    folder = tmp_path_factory.mktemp("more") / "rings" / "train" / "good"
+    folder.mkdir(parents=True)
+    y, x = np.mgrid[:64, :64] - 32
+    for number in range(10):
+        wave = np.sin(np.hypot(x, y) * 0.9 + 0.1 * number)
+        noise = np.random.default_rng(number).normal(0, 6, (64, 64, 3))
+        pixels = 128 + 60 * wave[..., None] * np.array([1, 0.4, 0.2]) + noise
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{number}.png")
+    return folder.parents[1]
+
+
+def maps(inspector: Inspector, images: list[Path], product: str) -> list[Any]:
+    return [one for one in inspector.inspect_many(images, product=product) if not isinstance(one, Failure)]
+
+
+def images_of(folder: Path, product: str) -> list[Path]:
+    return sorted((folder / product / "train" / "good").iterdir())
+
+
+@pytest.mark.parametrize("tiny_config", ["none", "dynamic"], indirect=True)
+def test_what_the_model_knew_stays(tiny_folder: Path, tiny_config: TrainConfig, rings: Path, tmp_path: Path) -> None:
+    old = train(Dataset.from_folder(tiny_folder), tiny_config)
+    examples = [
+        DefectExample(path, "spots", (Marking(f"kind {row % 2}", box=(10, 10, 40, 40)),))
+        for row, path in enumerate(images_of(tiny_folder, "spots")[:2])
+    ]
+    old, _ = teach(old, examples, TeachConfig.of("fast", steps=3, images=2))
+    new, confused, failures = add_products(old, Dataset.from_folder(rings))
+    assert failures == ()
+    assert new.products == (*old.products, "rings")
+    for product in old.products:
+        images = images_of(tiny_folder, product)[:4]
+        for before, after in zip(maps(old, images, product), maps(new, images, product), strict=True):
+            np.testing.assert_allclose(before.anomaly_map, after.anomaly_map, rtol=1e-5, atol=1e-6)
+            assert (before.score, before.p_value) == pytest.approx((after.score, after.p_value))
+            assert before.category_scores == pytest.approx(after.category_scores, abs=1e-4)
+        assert new.calibration[product] == old.calibration[product]
+    assert new.calibration["rings"].n
+    assert len(new.kept["rings"].train)
+    assert [(one.product, one.before) for one in confused] == [(name, 0) for name in old.products]
+    # it knows the new one, and comes back from the disk as it went
+    new.save(tmp_path / "new.blemish")
+    again = Inspector.load(tmp_path / "new.blemish")
+    for model in (new, again):
+        assert {found.product for found in map(model.inspect, images_of(rings.parent, "rings"))} == {"rings"}
+    assert new.seen > old.seen
+
+
+def test_an_added_product_is_as_one_that_was_there(tiny_folder: Path, tiny_config: TrainConfig, rings: Path) -> None:
+    """But for standardisation, search and refiner, which learned without it: here they are those of the same model."""
+    both = Dataset.from_folder(tiny_folder).merge(Dataset.from_folder(rings))
+    whole = train(both, tiny_config)
+    network = whole.engine.network  # type: ignore[attr-defined]
+    added = whole.engine.network.get_buffer("prompts")  # type: ignore[attr-defined]
+    position = whole.products.index("rings")
+    base = train(Dataset.from_folder(tiny_folder), tiny_config)
+    own = base.engine.network  # type: ignore[attr-defined]
+    for name in ("mean", "std"):
+        own.get_buffer(name).copy_(network.get_buffer(name))
+    grown, _, _ = add_products(base, Dataset.from_folder(rings))
+    prompts = grown.engine.network.get_buffer("prompts")  # type: ignore[attr-defined]
+    np.testing.assert_allclose(prompts[-1], added[position], rtol=1e-4, atol=1e-4)
+    cells = grown.engine.network.bank.get_buffer("cells")[-1]  # type: ignore[attr-defined]
+    np.testing.assert_allclose(cells, network.bank.get_buffer("cells")[position], rtol=1e-2, atol=1e-2)
+
+
+def test_what_cannot_be_added(tiny_folder: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
+    model = train(Dataset.from_folder(tiny_folder), tiny_config)
+    with pytest.raises(ConfigError, match="already"):
+        add_products(model, Dataset.from_folder(tiny_folder))
+    folder = tmp_path / "broken" / "train" / "good"
+    folder.mkdir(parents=True)
+    for number in range(10):
+        (folder / f"{number}.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="can be read"):
+        add_products(model, Dataset.from_folder(tmp_path / "broken"))
+
+
+def test_the_command(run: Run, tiny_folder: Path, tiny_config: TrainConfig, rings: Path, tmp_path: Path) -> None:
+    train(Dataset.from_folder(tiny_folder), tiny_config, output=tmp_path / "line.blemish")
+    model = tmp_path / "line.blemish"
+    assert run("add-product", model, rings).exit_code == 2
+    result = run("add-product", model, rings, "-o", tmp_path / "line2.blemish")
+    assert result.exit_code == 0, result.output
+    assert "Added rings" in result.output
+    assert "rings: false-alarm rate" in result.output
+    assert "taken for another" in result.output
+    assert Inspector.load(tmp_path / "line2.blemish").products == ("spots", "stripes", "rings")
+    again = run("add-product", tmp_path / "line2.blemish", rings, "-o", tmp_path / "x")
+    assert again.exit_code == 2
+    assert "already" in again.output
+    assert not (tmp_path / "x").exists()
