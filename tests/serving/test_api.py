@@ -6,6 +6,7 @@ import base64
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from fastapi.testclient import TestClient
 
 from blemish.errors import BlemishError
 from blemish.inspector import Inspector
+from blemish.model_folder import Exported
 from blemish.serving.api import build_app
 from blemish.serving.service import Service
 from blemish.serving.store import Store
@@ -365,6 +367,21 @@ def test_the_document_says_what_there_is(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) >= {"/v1/inspections", "/v1/reviews", "/v1/models", "/healthz", "/metrics"}
     assert "multipart/form-data" in document["paths"]["/v1/inspections"]["post"]["requestBody"]["content"]
+
+
+def test_an_exported_model_does_not_learn(
+    fake_inspector: Inspector, opened_store: Store, bad_nut: bytes, tmp_path: Path
+) -> None:
+    exported = replace(fake_inspector, exported=Exported(engine="onnx", precision="float32"))
+    service = Service(opened_store, lambda _: exported, Teacher(opened_store, tmp_path / "t"))
+    with TestClient(build_app(service, tmp_path / "m")) as client:
+        (nut,) = posted(client, bad_nut).json()["inspections"]
+        said = {"inspection": nut["id"], "decision": "confirmed", "category": "spot"}
+        assert client.post("/v1/reviews", json=said).status_code == 201
+        answer = client.post("/v1/teachings", json={"inspections": [nut["id"]]})
+        assert answer.status_code == 422
+        assert "cannot learn" in answer.json()["error"]
+        assert "This model cannot learn" in client.get("/teach").text
 
 
 def test_the_service_needs_no_torch() -> None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from blemish.errors import BlemishError
+from blemish.errors import BlemishError, ConfigError
 from blemish.serving.answers import (
     ModelList,
     Problem,
@@ -63,6 +63,8 @@ def teaching_routes(service: Service) -> APIRouter:
         """
         if teacher.running is not None:
             raise HTTPException(409, "A teaching runs already.")
+        if service.inspector.exported is not None:
+            raise ConfigError("An exported model cannot learn.", "Serve the model that it comes from.")
 
         def begin() -> StoredTeaching:
             model = service.model
