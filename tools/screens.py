@@ -83,8 +83,8 @@ def fill(store: Store, clock: Clock, inspector: Inspector, folder: Path, samples
 def keep(store: Store, inspector: Inspector, model: str, content: bytes, found: Inspection) -> str:
     with Image.open(BytesIO(content)) as image:
         upload = Upload(content, "image/png", image.size)
-    threshold = inspector.calibration[found.product].pixel_threshold if found.known else None
-    (kept,) = store.add_inspections(model, [(upload, found, map_png(found, threshold), mask_png(found))])
+    pictures = map_png(found, inspector.calibration), mask_png(found)
+    (kept,) = store.add_inspections(model, [(upload, found, *pictures)])
     return kept.id
 
 

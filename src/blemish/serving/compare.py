@@ -173,6 +173,5 @@ def _chance(gained: int, lost: int) -> float:
 
 
 def _overlay(content: bytes, model: Inspector, found: Inspection) -> bytes:
-    threshold = model.calibration[found.product].pixel_threshold if found.known else None
     names = model.categories.get(found.product, ())
-    return overlay_png(content, map_png(found, threshold), found.to_dict(), names)
+    return overlay_png(content, map_png(found, model.calibration), found.to_dict(), names)

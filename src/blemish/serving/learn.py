@@ -73,11 +73,9 @@ def _learn(folder: Path) -> dict[str, Any]:
     old, new = Inspector.load(task["model"], offline=True), Inspector.load(folder / MODEL, offline=True)
     (folder / PICTURES).mkdir(exist_ok=True)
     rows = compare(old, new, measure, files, folder / PICTURES)
-    categories = {product: list(names) for product, names in new.categories.items()}
     seconds = time.monotonic() - started
     return {
         "rows": [row.to_dict() for row in rows],
-        "categories": categories,
         "remarks": remarks,
         "seconds": round(seconds, 1),
     }

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
+from blemish.evaluation.report.markup import number, percent
 from blemish.inspection import UNKNOWN_DEFECT
 from blemish.serving.access import COOKIE, Access
 from blemish.serving.answers import Id, Name
@@ -52,7 +53,7 @@ class _Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters.update(number=_number, percent=_percent, duration=_duration)
+        self._templates.filters.update(number=number, percent=_percent, duration=_duration)
         self._templates.globals.update(unknown_defect=UNKNOWN_DEFECT, chart=(WIDTH, HEIGHT, BASE))
 
     def check(self, request: Request) -> None:
@@ -254,7 +255,7 @@ def _outcome(outcome: dict[str, Any] | None) -> dict[str, Any]:
     rows = [Difference.from_dict(row) for row in outcome.get("rows", ())]
     return {
         "counts": counts(rows),
-        "flips": [(number, row) for number, row in enumerate(rows) if row.flipped],
+        "flips": [(place, row) for place, row in enumerate(rows) if row.flipped],
         "compared": len(rows),
         "measured": any(row.exhibit.decision is not None for row in rows),
         "remarks": outcome.get("remarks", []),
@@ -264,12 +265,8 @@ def _outcome(outcome: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{float(f'{value:.3g}'):g}"
-
-
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return percent(share) if share is None else f"{percent(share)} %"
 
 
 def _duration(seconds: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from blemish.calibration import Calibration
 from blemish.data.decode import IntensityRange, read_image
 from blemish.evaluation.report import colour_range, overlay
 from blemish.evaluation.report.overlay import scaled, shades
@@ -18,9 +19,13 @@ from blemish.inspection import Inspection, Region
 _MOST_SIDE = 1600  # of an overlay, in pixels
 
 
-def map_png(found: Inspection, pixel_threshold: float | None) -> bytes:
-    """The anomaly map at model resolution, 8 bits: 0 is 0, 127 or 128 the threshold, 255 twice that or more."""
-    return _png(Image.fromarray(shades(found.anomaly_map, *colour_range(found.anomaly_map, pixel_threshold))))
+def map_png(found: Inspection, calibration: Calibration) -> bytes:
+    """The anomaly map at model resolution, 8 bits: 0 is 0, 127 or 128 the threshold, 255 twice that or more.
+
+    Of an unknown product, which has no threshold, 0 is the lowest value and 255 the highest.
+    """
+    threshold = calibration[found.product].pixel_threshold if found.known else None
+    return _png(Image.fromarray(shades(found.anomaly_map, *colour_range(found.anomaly_map, threshold))))
 
 
 def mask_png(found: Inspection) -> bytes:

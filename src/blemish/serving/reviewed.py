@@ -12,7 +12,7 @@ from PIL import Image
 from blemish.data.layouts.manifest import write_manifest
 from blemish.data.sample import Sample
 from blemish.files import writing
-from blemish.serving.records import Decision, Filter, StoredInspection
+from blemish.serving.records import Decision, Filter, StoredInspection, Upload
 from blemish.serving.store import Store
 
 _SUFFIXES = {
@@ -111,11 +111,12 @@ def write_dataset(store: Store, images: Sequence[Reviewed], test: Iterable[str],
             if one.product is None:
                 continue
             defective = one.decision == "confirmed"
-            path, mask = write_image(store, one.image, folder / "images"), None
+            upload = store.upload(one.image)
+            path, mask = _written(upload, one.image, folder / "images"), None
             if defective and one.marked:
                 mask = folder / "masks" / f"{one.image}.png"
                 with Image.open(BytesIO(store.blobs.read(one.mask))) as drawn:
-                    drawn.resize(store.upload(one.image).size, Image.Resampling.NEAREST).save(mask)
+                    drawn.resize(upload.size, Image.Resampling.NEAREST).save(mask)
             split, label = "test" if one.image in tested else "train", "defective" if defective else "normal"
             samples.append(Sample(path, one.product, split, label, one.category, mask))  # type: ignore[arg-type]
         write_manifest(samples, folder / MANIFEST)
@@ -124,7 +125,10 @@ def write_dataset(store: Store, images: Sequence[Reviewed], test: Iterable[str],
 
 def write_image(store: Store, digest: str, folder: Path) -> Path:
     """Write a stored image under its digest and with the suffix of its format. Raises BlemishError."""
-    upload = store.upload(digest)
+    return _written(store.upload(digest), digest, folder)
+
+
+def _written(upload: Upload, digest: str, folder: Path) -> Path:
     path = folder / (digest + _SUFFIXES[upload.media_type])
     path.write_bytes(upload.content)
     return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +17,6 @@ from blemish.serving.retention import FOR_EVER, Retention, keep_tidy
 from blemish.serving.store import Store
 from blemish.serving.teacher import Teacher
 
-_log = logging.getLogger(__name__)
 Load = Callable[[Path], Inspector]
 
 
@@ -171,5 +169,4 @@ class Service:
 
 def _pictures(found: Found) -> tuple[bytes, bytes]:
     """Anomaly map and mask."""
-    known = found.inspector.calibration[found.result.product] if found.result.known else None
-    return map_png(found.result, None if known is None else known.pixel_threshold), mask_png(found.result)
+    return map_png(found.result, found.inspector.calibration), mask_png(found.result)

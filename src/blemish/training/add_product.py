@@ -12,7 +12,6 @@ from torch import nn
 
 from blemish.calibration import ProductCalibration
 from blemish.data.dataset import Dataset
-from blemish.data.decode import intensity_range
 from blemish.data.duplicates import file_hashes
 from blemish.engines.torch_engine import TorchEngine
 from blemish.errors import ConfigError, DataError
@@ -28,6 +27,7 @@ from blemish.training.loop import TrainProgress
 from blemish.training.neighbours import fill_bank
 from blemish.training.runtime import counter, silent
 from blemish.training.store import Store, free_megabytes
+from blemish.training.train import intensity_ranges
 
 _AT_ONCE = 64
 
@@ -77,10 +77,7 @@ def add_products(
     training = TrainingSet.of(dataset, config.hold_out, config.seed)
     if known := sorted(set(training.products) & set(inspector.products)):
         raise ConfigError(f"The model knows the product '{known[0]}' already.", "Rename the folder of the new one.")
-    ranges = {
-        name: intensity_range(image.path for image in training.train if image.product == name)
-        for name in training.products
-    }
+    ranges = intensity_ranges(training)
     with Store(free_megabytes() / 2, engine.device) as store:
         pixels, images, failures = load_pixels(training.train, tiling, ranges, config.seed, store)
         training = TrainingSet(training.products, images, training.held)

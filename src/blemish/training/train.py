@@ -125,7 +125,7 @@ def _train(
     synthesis = _synthesis(config)
     backbone = backbone or load_backbone(config.backbone, tiling.size, offline=offline)
     backbone = reduced(backbone, config.backbone.components)
-    ranges = _intensity_ranges(training)
+    ranges = intensity_ranges(training)
     pixels, images, failures = load_pixels(training.train, tiling, ranges, config.seed, store)
     held = tuple(image for image in training.held if _readable(image, tiling.side, failures))
     training = TrainingSet(training.products, images, held)
@@ -185,7 +185,8 @@ def _require_all_products(training: TrainingSet, failures: list[Failure]) -> Non
             )
 
 
-def _intensity_ranges(training: TrainingSet) -> dict[str, IntensityRange | None]:
+def intensity_ranges(training: TrainingSet) -> dict[str, IntensityRange | None]:
+    """How the grey values of each product's deep images are scaled, from its training images."""
     return {
         product: intensity_range(image.path for image in training.train if image.product == product)
         for product in training.products
