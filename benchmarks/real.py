@@ -19,17 +19,18 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from backbones import IMAGENET, backbone_config, open_backbone
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from blemish.backbones.backbone import load_backbone
-from blemish.config import BackboneConfig, TrainConfig
+from blemish.backbones.backbone import Backbone
+from blemish.config import TrainConfig
 from blemish.data.dataset import Dataset
 from blemish.data.decode import load_square
 from blemish.data.masks import read_mask, resize_mask
@@ -48,6 +49,7 @@ FOLDERS = ("magnetic_tile", "mvtec_subset", "printed_circuit", "solar_cell")
 PARTS = ("all", "choose", "report")
 METRICS = ("i_auroc", "i_ap", "i_f1max", "p_auroc", "p_ap", "p_f1max", "aupro_30", "aupro_05", "retrieval_accuracy")
 BANK_PATCHES = 20_000
+SIZE = 224
 
 Scores = dict[str, list[ProductScore]]
 
@@ -86,12 +88,11 @@ class Scoring:
         return {part: list(builder.finish({}).products) for part, builder in self._builders.items()}
 
 
-def memory_bank(dataset: Dataset, backbone: BackboneConfig, seed: int, size: int) -> Scores:
+def memory_bank(dataset: Dataset, extractor: Backbone, seed: int, size: int) -> Scores:
     """PatchCore-like: distance to the nearest of 20,000 random patches of the product's training images.
 
-    Patches are 3×3-averaged features at stride 8 of the levels with strides 8 and 16.
+    Patches are 3×3-averaged features at stride 8 of the extractor's levels.
     """
-    extractor = load_backbone(backbone.model_copy(update={"strides": (8, 16)}), size, offline=True)
     side = size // 8
 
     def patches(paths: list[Path]) -> torch.Tensor:
@@ -127,10 +128,10 @@ def memory_bank(dataset: Dataset, backbone: BackboneConfig, seed: int, size: int
     return scoring.finish()
 
 
-def trained(dataset: Dataset, config: TrainConfig) -> tuple[Scores, float]:
+def trained(dataset: Dataset, config: TrainConfig, backbone: Backbone) -> tuple[Scores, float]:
     """Train on everything, inspect every test image without telling its product."""
     started = time.monotonic()
-    inspector = train(dataset, config, offline=True, progress=printer())
+    inspector = train(dataset, config, backbone=backbone, progress=printer())
     seconds = time.monotonic() - started
     print(f"  trained in {seconds:.0f} s, {inspector.calibration.products[dataset.products[0]].fusion}", flush=True)
     scoring = Scoring(inspector.size)
@@ -156,13 +157,12 @@ def printer(every: float = 30) -> Callable[[TrainProgress], None]:
     return show
 
 
-def finished() -> set[tuple[str, int]]:
-    return {(line["variant"], line["seed"]) for line in lines()}
-
-
-def lines() -> Iterator[dict[str, object]]:
-    if LINES.is_file():
-        yield from (json.loads(line) for line in LINES.read_text(encoding="utf-8").splitlines())
+def finished(path: Path) -> set[tuple[str, int]]:
+    """Variants and seeds of which there are results."""
+    if not path.is_file():
+        return set()
+    lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return {(line["variant"], line["seed"]) for line in lines}
 
 
 def commit() -> str:
@@ -177,44 +177,52 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/ and weights/")
     parser.add_argument("--variants", nargs="+", default=["bank", "uniad", "fast"], help=f"bank, {', '.join(VARIANTS)}")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--backbone", default="timm:resnet18")
+    parser.add_argument(
+        "--backbone", default="resnet18", help=f"embedded, {', '.join(IMAGENET)}, or weights of a candidate (a file)"
+    )
     parser.add_argument("--split", choices=["group", "image"], default="group", help="of the magnetic tiles")
     parser.add_argument("--steps", type=int, help="instead of the preset's")
     parser.add_argument("--threads", type=int, help="of torch")
+    parser.add_argument("--lines", type=Path, default=LINES, help="where results go (default: %(default)s)")
     parser.add_argument("--page", action="store_true", help="write docs/results/real.md and do nothing else")
     arguments = parser.parse_args()
     if arguments.page:
         from real_page import write_page
 
-        write_page(LINES)
+        write_page(arguments.lines)
         return
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     dataset = Dataset.from_folder(*(arguments.shared / "data" / name for name in FOLDERS), split=arguments.split)
-    weights = {"timm:resnet18": arguments.shared / "weights/resnet18_imagenet_to_layer3_fp16.safetensors"}
-    backbone = {"name": arguments.backbone, "weights": weights.get(arguments.backbone)}
     code = commit()
     for seed in arguments.seeds:
         for name in arguments.variants:
-            label = name if arguments.backbone == "timm:resnet18" else f"{name}, {arguments.backbone}"
+            label = name if arguments.backbone == "resnet18" else f"{name}, {Path(arguments.backbone).stem}"
             label += "" if arguments.split == "group" else ", split by image"
             label += f", {arguments.steps} steps" if arguments.steps else ""
-            if (label, seed) in finished():
+            if (label, seed) in finished(arguments.lines):
                 continue
             print(f"{label}, seed {seed}", flush=True)
             changes = {"seed": seed} | ({"steps": arguments.steps} if arguments.steps else {})
             started = time.monotonic()
+            variant = {} if name == "bank" else VARIANTS[name]
+            default = (8, 16) if name == "bank" else (4, 8, 16)
+            strides = variant.get("backbone", {}).get("strides", default)
+            extractor = open_backbone(arguments.backbone, arguments.shared, strides, SIZE)
             if name == "bank":
-                scores = memory_bank(dataset, BackboneConfig.model_validate(backbone), seed, 224)
+                scores = memory_bank(dataset, extractor, seed, SIZE)
                 seconds = 0.0
             else:
-                variant = VARIANTS[name]
-                changes["backbone"] = {**backbone, **variant.get("backbone", {})}
-                scores, seconds = trained(dataset, TrainConfig.of("fast", **{**variant, **changes}))
-            append(label, seed, code, scores, seconds, time.monotonic() - started)
+                changes["backbone"] = backbone_config(arguments.backbone, arguments.shared, strides).model_dump(
+                    include={"name", "weights", "strides"}
+                )
+                scores, seconds = trained(dataset, TrainConfig.of("fast", **{**variant, **changes}), extractor)
+            append(arguments.lines, label, seed, code, scores, seconds, time.monotonic() - started)
 
 
-def append(variant: str, seed: int, code: str, scores: Scores, train_seconds: float, seconds: float) -> None:
+def append(
+    path: Path, variant: str, seed: int, code: str, scores: Scores, train_seconds: float, seconds: float
+) -> None:
     """Write one run's lines at once, so that a killed run leaves none."""
     common = {
         "variant": variant,
@@ -235,8 +243,8 @@ def append(variant: str, seed: int, code: str, scores: Scores, train_seconds: fl
             if part == "choose":
                 values = " ".join(f"{n} {100 * v:.1f}" for n, v in metrics.items() if v is not None)
                 print(f"  {part} {score.product}: {values}", flush=True)
-    LINES.parent.mkdir(parents=True, exist_ok=True)
-    with open(LINES, "a", encoding="utf-8") as file:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file:
         file.write("".join(json.dumps(row) + "\n" for row in rows))
 
 

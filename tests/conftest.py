@@ -56,6 +56,8 @@ def script() -> Callable[[str], ModuleType]:
         spec = spec_from_file_location(path.stem, path)
         assert spec is not None
         assert spec.loader is not None
+        if str(path.parent) not in sys.path:
+            sys.path.insert(0, str(path.parent))  # as Python does for a script, which may import those beside it
         module = module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)

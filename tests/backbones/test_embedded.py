@@ -28,7 +28,7 @@ SHIPPED = Path(embedded.__file__).with_name(WEIGHTS)
 
 @pytest.fixture(scope="module")
 def tool(script: Callable[[str], ModuleType]) -> ModuleType:
-    return script("tools/distil_backbone.py")
+    return script("tools/train_backbone.py")
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +110,65 @@ def test_folding_batch_norms_keeps_the_function(tool: ModuleType) -> None:
         torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-4)
 
 
-def test_batches_depend_on_seed_and_step_alone(tool: ModuleType) -> None:
+@pytest.mark.parametrize("pairs", [False, True])
+def test_batches_depend_on_seed_and_step_alone(tool: ModuleType, pairs: bool) -> None:
     scenes = pictures(3, tool.SCENE_SIZE)
-    first = tool.batch(scenes, 0, 5)
-    assert torch.equal(first, tool.batch(scenes, 0, 5))
-    others = [tool.batch(scenes, 0, 6), tool.batch(scenes, 1, 5)]
+    first, offsets = tool.Batches(scenes, 0, pairs)[5]
+    again = tool.Batches(scenes, 0, pairs)[5]
+    assert torch.equal(first, again[0])
+    assert torch.equal(offsets, again[1])
+    assert len(offsets) == (len(first) // 2 if pairs else 0)
+    others = [tool.Batches(scenes, 0, pairs)[6][0], tool.Batches(scenes, 1, pairs)[5][0]]
     assert not any(first.shape == other.shape and torch.equal(first, other) for other in others)
+
+
+def test_both_views_of_a_pair_show_the_same_places(tool: ModuleType) -> None:
+    scenes = pictures(4, tool.SCENE_SIZE)
+    moved = set()
+    for step in range(3):
+        images, offsets = tool.Batches(scenes, 0, True)[step]
+        first, second = images.mean(dim=1).chunk(2)
+        for one, other, offset in zip(first, second, offsets.tolist(), strict=True):
+            (down, right), side = [16 * cells for cells in offset], one.shape[0]
+            here = one[max(0, down) : side + min(0, down), max(0, right) : side + min(0, right)].flatten()
+            there = other[max(0, -down) : side + min(0, -down), max(0, -right) : side + min(0, -right)].flatten()
+            assert float(torch.corrcoef(torch.stack([here, there]))[0, 1]) > 0.7
+            moved.add((down, right))
+    assert len(moved) > 4
+
+
+def test_places_are_found_where_views_agree(tool: ModuleType) -> None:
+    """The same features shifted by the offset are told apart; with any other offset they are not."""
+    torch.manual_seed(1)
+    places, rng = tool.Places().requires_grad_(False), generator(0, "places test")
+    wide = [
+        torch.randn(1, channels, 256 // stride, 256 // stride)
+        for channels, stride in zip((64, 128, 256), (4, 8, 16), strict=True)
+    ]
+    offsets = torch.tensor([[2, -1]])
+
+    def view(top: int, left: int) -> list[Tensor]:
+        return [
+            level[:, :, top // stride : (top + 128) // stride, left // stride : (left + 128) // stride]
+            for level, stride in zip(wide, (4, 8, 16), strict=True)
+        ]
+
+    levels = [torch.cat(both) for both in zip(view(32, 64), view(64, 48), strict=True)]
+    right, found = places(levels, offsets, rng)
+    wrong, missed = places(levels, torch.tensor([[0, 0]]), rng)
+    assert found > 0.9
+    assert missed < 0.3
+    assert all(float(good) < float(bad) for good, bad in zip(right, wrong, strict=True))
+
+
+def test_features_without_a_teacher_are_standardised(tool: ModuleType) -> None:
+    torch.manual_seed(0)
+    network = tool.folded(tool.with_batch_norms(EmbeddedNetwork()))
+    tool.standardise(network, [images(6)])
+    for level in network.requires_grad_(False)(images(6)):
+        values = level.flatten(2).transpose(0, 1).flatten(1)
+        torch.testing.assert_close(values.mean(1), torch.zeros(len(values)), atol=1e-3, rtol=0)
+        assert float(values.std(1).max()) < 1.001
 
 
 def test_explained_variance_of_perfect_and_constant_students(tool: ModuleType) -> None:
@@ -167,7 +220,7 @@ def test_tool_names_a_missing_teacher(tool: ModuleType, tmp_path: Path, capsys: 
 
 @pytest.mark.skipif(not TEACHER.exists(), reason="the teacher's weights lie in shared/, which is absent")
 def test_shipped_network_imitates_its_teacher_on_unseen_scenes(tool: ModuleType, network: EmbeddedNetwork) -> None:
-    teacher = tool.Teacher(TEACHER)
+    teacher = tool.Teacher(TEACHER, torch.device("cpu"), half=False)
     teacher.standardise(pictures(24, tool.SCENE_SIZE))
     unseen = np.stack([scene(tool.SCENE_SIZE, generator(7, "unseen", index)) for index in range(8)])
     shares = tool.explained(network, teacher, [tool.normalised(unseen)])

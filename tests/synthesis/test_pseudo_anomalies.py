@@ -24,6 +24,7 @@ KINDS = {
     "tone": PseudoAnomalyConfig(photometric_probability=1),
     "warp": PseudoAnomalyConfig(warp_probability=1),
     "blur": PseudoAnomalyConfig(blur_probability=1),
+    "painted": PseudoAnomalyConfig(painted_probability=1),
 }
 
 

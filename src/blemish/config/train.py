@@ -19,6 +19,7 @@ class PseudoAnomalyShares(Config):
         photometric: local darkening, brightening and stains.
         warp: small local displacements.
         blur: local blur.
+        painted: lines, pits, blots and steps of brightness, as the painter draws them.
         keep_grey: anomalies of an image whose channels are equal keep them equal.
         minimum_change: draws that change fewer grey levels on average inside the mask are drawn again.
         textures: folder of texture images for the Perlin pastes; None: procedural textures.
@@ -28,6 +29,7 @@ class PseudoAnomalyShares(Config):
     photometric: float = Field(default=0, ge=0, le=1)
     warp: float = Field(default=0, ge=0, le=1)
     blur: float = Field(default=0, ge=0, le=1)
+    painted: float = Field(default=0, ge=0, le=1)
     keep_grey: bool = False
     minimum_change: float = Field(default=0, ge=0)
     textures: Path | None = None

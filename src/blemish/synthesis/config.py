@@ -34,6 +34,7 @@ class PseudoAnomalyConfig:
         photometric_probability: share of local darkening, brightening and stains.
         warp_probability: share of small local displacements.
         blur_probability: share of local blur.
+        painted_probability: share of painted defects: lines, pits, blots, steps of brightness.
         keep_grey: an image of equal channels keeps them equal: a grey camera sees no defect in colour.
         subtle_size: length of a subtle kind's blob, as a share of the image's side (drawn log-uniformly).
         minimum_area: a draw with a smaller mask (in pixels) is drawn again.
@@ -61,6 +62,7 @@ class PseudoAnomalyConfig:
     photometric_probability: float = 0.0
     warp_probability: float = 0.0
     blur_probability: float = 0.0
+    painted_probability: float = 0.0
     keep_grey: bool = False
     subtle_size: Range = (0.03, 0.4)
     minimum_area: int = 1
@@ -82,11 +84,12 @@ class PseudoAnomalyConfig:
             raise ConfigError("minimum_area and redraws must be at least 1, texture_changes at least 0.")
 
     @property
-    def subtle_probabilities(self) -> tuple[float, float, float, float]:
-        """Shares of self paste, photometric change, warp and blur, in this order."""
+    def subtle_probabilities(self) -> tuple[float, ...]:
+        """Shares of self paste, photometric change, warp, blur and painted defects, in this order."""
         return (
             self.self_paste_probability,
             self.photometric_probability,
             self.warp_probability,
             self.blur_probability,
+            self.painted_probability,
         )

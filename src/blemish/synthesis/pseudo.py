@@ -12,6 +12,7 @@ from blemish.procedural.seeding import generator
 from blemish.synthesis import subtle
 from blemish.synthesis.config import PseudoAnomalyConfig
 from blemish.synthesis.cutpaste import paste_patch, paste_scar
+from blemish.synthesis.painted import paint_defect
 from blemish.synthesis.perlin import paste_texture
 from blemish.synthesis.sources import ProceduralTextures, TextureSource
 
@@ -21,7 +22,7 @@ Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 _Paste = Callable[[Pixels, np.random.Generator, PseudoAnomalyConfig], tuple[Pixels, Mask]]
-_SUBTLE: tuple[_Paste, ...] = (subtle.paste_self, subtle.change_tone, subtle.warp, subtle.blur)
+_SUBTLE: tuple[_Paste, ...] = (subtle.paste_self, subtle.change_tone, subtle.warp, subtle.blur, paint_defect)
 
 
 class PseudoAnomalies:

@@ -204,6 +204,7 @@ def _synthesis(config: TrainConfig) -> PseudoAnomalies:
             photometric_probability=shares.photometric,
             warp_probability=shares.warp,
             blur_probability=shares.blur,
+            painted_probability=shares.painted,
             keep_grey=shares.keep_grey,
             minimum_change=shares.minimum_change,
         ),

@@ -58,6 +58,9 @@ _ROWS: tuple[tuple[str, Likeness], ...] = (
         Likeness("tone", ("rectangle-large", "perlin-large", "ellipse-circular-large")),
     ),
 )
+LIKENESSES = tuple(dict.fromkeys(likeness for _, likeness in _ROWS))
+"""Everything that words can mean, each once."""
+
 _PATTERNS = [(re.compile(rf"\b(?:{words})", re.IGNORECASE), likeness) for words, likeness in _ROWS]
 
 
