@@ -19,7 +19,8 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,43 +90,55 @@ class Scoring:
 
 
 def memory_bank(dataset: Dataset, extractor: Backbone, seed: int, size: int) -> Scores:
-    """PatchCore-like: distance to the nearest of 20,000 random patches of the product's training images.
+    """`memory_bank_of` for each product in turn."""
+    scoring = Scoring(size)
+    for product in dataset.products:
+        memory_bank_of(extractor, dataset.test(product), dataset.train_normals(product), seed, size, scoring)
+        print(f"  {product}", flush=True)
+    return scoring.finish()
+
+
+def memory_bank_of(
+    extractor: Backbone,
+    test: Sequence[Sample],
+    normals: Sequence[Sample],
+    seed: int,
+    size: int,
+    scoring: Scoring | None = None,
+) -> Scoring:
+    """PatchCore-like: distance to the nearest of at most 20,000 random patches of the product's normal images.
 
     Patches are 3×3-averaged features at stride 8 of the extractor's levels.
     """
-    side = size // 8
+    side, scoring, product = size // 8, scoring or Scoring(size), test[0].product
 
-    def patches(paths: list[Path]) -> torch.Tensor:
-        levels = extractor.levels(torch.from_numpy(np.stack([load_square(path, size) for path in paths])))
+    def patches(path: Path) -> torch.Tensor:
+        levels = extractor.levels(torch.from_numpy(load_square(path, size)[np.newaxis]))
         cells = [F.interpolate(F.avg_pool2d(level, 3, 1, 1), (side, side), mode="bilinear") for level in levels]
-        return torch.cat(cells, dim=1).flatten(2).transpose(1, 2)
+        return torch.cat(cells, dim=1).flatten(2).transpose(1, 2)[0]
 
-    scoring = Scoring(size)
-    for product in dataset.products:
-        normals = [sample.path for sample in dataset.train_normals(product)]
-        count = -(-BANK_PATCHES // len(normals))
-        rng = generator(seed, f"memory bank {product}")
-        bank = torch.cat([patches([path])[0][rng.permutation(side * side)[:count]] for path in normals])
-        keys, half_norms = bank.T.contiguous(), bank.square().sum(1) / 2
-        for sample in dataset.test(product):
-            query = patches([sample.path])[0]
-            squared = query.square().sum(1) - 2 * (query @ keys - half_norms).amax(1)
-            distance = squared.clamp(min=0).sqrt().view(1, 1, side, side)
-            anomaly_map = F.interpolate(distance, (size, size), mode="bilinear")[0, 0].numpy()
-            record = ImageRecord(
-                source=str(sample.path),
-                product=product,
-                label=sample.label,
-                defect=sample.defect,
-                score=image_score(anomaly_map),
-                p_value=1.0,
-                defective=False,
-                predicted_product=None,
-                similarity=1.0,
-            )
-            scoring.add(sample, record, anomaly_map)
-        print(f"  {product}: {len(bank)} patches", flush=True)
-    return scoring.finish()
+    count = -(-BANK_PATCHES // len(normals))
+    rng = generator(seed, f"memory bank {product}")
+    bank = torch.cat([patches(sample.path)[rng.permutation(side * side)[:count]] for sample in normals])
+    keys, half_norms = bank.T.contiguous(), bank.square().sum(1) / 2
+    for sample in test:
+        query = patches(sample.path)
+        squared = query.square().sum(1) - 2 * (query @ keys - half_norms).amax(1)
+        distance = squared.clamp(min=0).sqrt().view(1, 1, side, side)
+        anomaly_map = F.interpolate(distance, (size, size), mode="bilinear")[0, 0].numpy()
+        record = ImageRecord(
+            source=str(sample.path),
+            product=product,
+            label=sample.label,
+            defect=sample.defect,
+            score=image_score(anomaly_map),
+            p_value=1.0,
+            defective=False,
+            predicted_product=None,
+            similarity=1.0,
+        )
+        scoring.add(sample, record, anomaly_map)
+    return scoring
 
 
 def trained(dataset: Dataset, config: TrainConfig, backbone: Backbone) -> tuple[Scores, float]:
@@ -163,6 +176,26 @@ def finished(path: Path) -> set[tuple[str, int]]:
         return set()
     lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
     return {(line["variant"], line["seed"]) for line in lines}
+
+
+def peak_megabytes() -> int | None:
+    """Most memory that this process has held since `forget_peak`; None where the system does not tell."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return None
+    peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(peak.split()[1]) // 1024
+
+
+def forget_peak() -> None:
+    """Start measuring the peak anew, where the system allows it."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def machine() -> str:
+    """Processor, threads and torch."""
+    return f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 def commit() -> str:
@@ -205,6 +238,7 @@ def main() -> None:
             print(f"{label}, seed {seed}", flush=True)
             changes = {"seed": seed} | ({"steps": arguments.steps} if arguments.steps else {})
             started = time.monotonic()
+            forget_peak()
             variant = {} if name == "bank" else VARIANTS[name]
             default = (8, 16) if name == "bank" else (4, 8, 16)
             strides = variant.get("backbone", {}).get("strides", default)
@@ -229,9 +263,10 @@ def append(
         "seed": seed,
         "train_seconds": round(train_seconds, 1),
         "seconds": round(seconds, 1),
+        "peak_megabytes": peak_megabytes(),
         "command": shlex.join(["python", *sys.argv]),
         "commit": code,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        "machine": machine(),
     }
     rows = []
     for part, products in scores.items():

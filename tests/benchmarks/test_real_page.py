@@ -67,7 +67,7 @@ def test_summary_averages_products_then_seeds(real_page: ModuleType, tmp_path: P
         for seed in (0, 1)
         for product, value in zip(AVERAGED, (0.5 + shift + 0.1 * seed, 0.6 + shift, 0.7, 0.8, 0.9), strict=True)
     ]
-    lines += [line("hazelnut", seed=seed, i_auroc=0.0, p_ap=0.0) for seed in (0, 1)]
+    lines += [line("hazelnut", seed=seed, i_auroc=0.0, p_ap=0.0, peak_megabytes=1024 * (2 + seed)) for seed in (0, 1)]
     row = cells(written(real_page, tmp_path, lines), "Summary", "fast")
     assert row == {
         "variant": "fast",
@@ -77,6 +77,7 @@ def test_summary_averages_products_then_seeds(real_page: ModuleType, tmp_path: P
         "I-AUROC, report": "75.0 ± 1.4",
         "P-AP, report": "67.5 ± 3.5",
         "training, s": "600 ± 1",
+        "memory, GB": "2.5 ± 0.7",
     }
 
 
@@ -84,6 +85,7 @@ def test_a_mean_without_all_its_products_is_absent(real_page: ModuleType, tmp_pa
     lines = [line(product, i_auroc=0.8) for product in AVERAGED if product != "poly"]
     row = cells(written(real_page, tmp_path, lines), "Summary", "fast")
     assert (row["I-AUROC"], row["P-AP"], row["P-AP, report"], row["training, s"]) == ("–", "50.0", "–", "600")
+    assert row["memory, GB"] == "–"
 
 
 def test_metrics_and_counts_of_a_product(real_page: ModuleType, tmp_path: Path) -> None:

@@ -25,12 +25,15 @@ def scene(size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     One to three layers (textures, dead leaves, lit bodies, reliefs, drawings, fractals, gradients), laid over one
     another through masks, then light, tone, blur, noise and compression.
     """
+    return photograph(develop(scene_colours(size, rng), rng), rng)
+
+
+def scene_colours(size: int, rng: np.random.Generator) -> Colours:
+    """The same before a camera sees it: layers and light."""
     picture = _layer(size, rng)
     while rng.random() < 0.4:
         picture = _overlay(picture, _layer(size, rng), rng)
-    if rng.random() < 0.5:
-        picture = illuminate(picture, rng)
-    return photograph(develop(picture, rng), rng)
+    return illuminate(picture, rng) if rng.random() < 0.5 else picture
 
 
 def gradient(size: int, rng: np.random.Generator) -> Colours:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from blemish.calibration import ProductCalibration
+from blemish.calibration import Calibration, ProductCalibration
 from blemish.data.dataset import Dataset
 from blemish.data.duplicates import file_hashes
 from blemish.engines.torch_engine import TorchEngine
@@ -105,6 +105,31 @@ def add_products(
     return grown, _confused(inspector, grown), tuple(failures)
 
 
+def without_products(inspector: Inspector, prompt_patches: int) -> Inspector:
+    """What a model has learned that is about no product: one to add products to.
+
+    Args:
+        inspector: a trained model.
+        prompt_patches: of each product that will be added.
+
+    Raises:
+        ConfigError: the model was exported, has categories, or prompts with one image.
+    """
+    engine = inspector.engine
+    if not isinstance(engine, TorchEngine) or inspector.categories or engine.network.bank is None:
+        raise ConfigError("Only a trained model with composed prompts and without categories can forget its products.")
+    model = inspector.config.model.model_copy(update={"prompt_patches": prompt_patches})
+    network = PromptedNetwork(engine.network.backbone, model, 0).to(engine.device)
+    _copy_rows(engine.network, network)
+    return Inspector(
+        TorchEngine(network, str(engine.device)),
+        (),
+        inspector.config.model_copy(update={"model": model}),
+        Calibration(),
+        curve=inspector.curve,
+    )
+
+
 def _grown(network: PromptedNetwork, inspector: Inspector, more: int) -> PromptedNetwork:
     """The same network with room for more products behind those that it has."""
     count = len(inspector.products) + more
@@ -125,7 +150,11 @@ def _copy_rows(old: nn.Module, new: nn.Module) -> None:
     state = new.state_dict()
     for name, value in old.state_dict().items():
         if name in state:
-            state[name][: len(value)].copy_(value) if value.ndim else state[name].copy_(value)
+            target = state[name]
+            if not value.ndim:
+                target.copy_(value)
+            elif rows := min(len(value), len(target)):
+                target[:rows].copy_(value[:rows])
 
 
 @torch.no_grad()
