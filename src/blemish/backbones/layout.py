@@ -77,6 +77,10 @@ class FeatureLayout:
         """Tokens B×C×grid×grid → cells B×c×side×side."""
         return F.pixel_shuffle(tokens, self.detail)
 
+    def means(self, tokens: Tensor) -> Tensor:
+        """Mean of every cell channel: tokens B×C×grid×grid → B×c."""
+        return tokens.mean(dim=(2, 3)).view(-1, self.cell_channels, self.detail**2).mean(dim=2)
+
     def shared(self, values: Tensor) -> Tensor:
         """Values per token channel → their mean over the folded cells of each cell channel, in the same order."""
         return values.view(-1, self.detail**2).mean(dim=1, keepdim=True).expand(-1, self.detail**2).flatten()

@@ -73,6 +73,8 @@ class ModelConfig(Config):
             itself is the reconstruction.
         prompt_patches: patches of normal images per product, of which a prompt is composed for each query; the
             reconstruction is that prompt plus what the network adds. 0: one image as prompt (the paper).
+        discriminant: products are told apart by linear discriminants of their images' mean features, else by mean
+            features as they are (the paper).
         error_smoothing: the signed error is averaged over so many cells squared before its norm; 1: not (the paper).
         refiner: whether there is a refiner.
         refiner_bottleneck: channels of a 1×1 convolution before the refiner; 0: none (the paper).
@@ -96,6 +98,7 @@ class ModelConfig(Config):
     neighbour_window: int | None = Field(default=None, ge=0)
     decoder: DecoderName = "dynamic"
     prompt_patches: int = Field(default=0, ge=0)
+    discriminant: bool = False
     error_smoothing: Literal[1, 3, 5] = 1
     refiner: bool = True
     refiner_channels: int = Field(default=128, ge=8)

@@ -141,6 +141,7 @@ _FAST: dict[str, Any] = {
         "equal_levels": True,
         "distance_stride": 8,
         "prompt_patches": 20_000,
+        "discriminant": True,
         "standardise": True,
         "decoder": "none",
         "refiner_channels": 64,

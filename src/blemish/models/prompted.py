@@ -22,7 +22,7 @@ class PromptedMaps:
     """Answer for a batch.
 
     Attributes:
-        similarities: B×P, cosine similarity of the mean feature to each product's prompt, in [-1, 1].
+        similarities: B×P, cosine similarity of the signature to that of each product's prompt, in [-1, 1].
         products: B, index of the product whose prompt was used.
         reconstruction_map: B×S×S, ≥ 0.
         refiner_map: B×S×S in [0, 1]; None without a refiner.
@@ -45,7 +45,8 @@ class PromptedNetwork(nn.Module):
     """OneNIP with its backbone and one stored prompt per product.
 
     Prompts are encoded once, when they are set; the product of an image is the one whose prompt's mean feature has
-    the highest cosine similarity to the image's (OneNIP §3.4). With `prompt_patches` the prompt is composed for
+    the highest cosine similarity to the image's (OneNIP §3.4), or with `discriminant` the highest one after both were
+    whitened. With `prompt_patches` the prompt is composed for
     each image out of that product's `PromptBank`; without a decoder that prompt itself is the reconstruction.
 
     Args:
@@ -82,6 +83,8 @@ class PromptedNetwork(nn.Module):
         self.bank = PromptBank(self.layout, products, config.prompt_patches) if config.prompt_patches else None
         self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
         self.register_buffer("std", torch.ones(1, channels, 1, 1))
+        if config.discriminant:
+            self.register_buffer("discriminants", torch.eye(self.layout.cell_channels))
         self.register_buffer("prompts", torch.zeros(products, channels, config.grid, config.grid))
         if not config.prompt_patches:
             self.register_buffer("encoded", torch.zeros(products, config.grid**2, config.width), persistent=False)
@@ -132,10 +135,16 @@ class PromptedNetwork(nn.Module):
         )
         return self.model.reconstruct(tokens, self.bank.compose(indices, products))
 
+    def signatures(self, tokens: Tensor) -> Tensor:
+        """What tells products apart: the mean of standardised tokens, one row per image, or its discriminants."""
+        if "discriminants" in self._buffers:
+            return self.layout.means(tokens) @ self.get_buffer("discriminants")
+        return tokens.mean(dim=(2, 3))
+
     def similarities(self, tokens: Tensor) -> Tensor:
-        """Cosine similarity B×P of standardised tokens' means to the prompts' means."""
-        means = F.normalize(tokens.mean(dim=(2, 3)), dim=1)
-        return means @ F.normalize(self.get_buffer("prompts").mean(dim=(2, 3)), dim=1).T
+        """Cosine similarity B×P of standardised tokens' signatures to the prompts'."""
+        own, prompts = self.signatures(tokens), self.signatures(self.get_buffer("prompts"))
+        return F.normalize(own, dim=1) @ F.normalize(prompts, dim=1).T
 
     def forward(self, images: Tensor, product: Tensor) -> PromptedMaps:
         """Inspect images.

@@ -15,6 +15,7 @@ from blemish.engines.transfer import sent
 from blemish.models.prompted import PromptedNetwork
 from blemish.procedural.seeding import generator
 from blemish.training.anomalies import AnomalyMaker
+from blemish.training.discriminants import within_whitening
 from blemish.training.features import AnomalyPool, chunks, clean_features, standardised
 from blemish.training.images import TrainingSet, choose_prompts, draw_weights, random_prompts
 from blemish.training.neighbours import Neighbours
@@ -62,14 +63,17 @@ class BatchSource:
         self._clean = clean_features(network, pixels, store, advance)
         if config.model.standardise and not isinstance(network.backbone, ReducedBackbone):
             self._standardise()
+        self._product = np.array([training.products.index(image.product) for image in training.train])
+        if config.model.discriminant:
+            cells = self._by_chunks(network.layout.means)
+            network.get_buffer("discriminants").copy_(within_whitening(cells, self._product))
         self._prompt_rows = (
-            choose_prompts(training, self._means())
+            choose_prompts(training, self._by_chunks(lambda tokens: tokens.mean(dim=(2, 3))).numpy())
             if config.stored_prompts == "central"
             else random_prompts(training, config.seed)
         )
         network.set_prompts(self._tokens(self._prompt_rows))
         self._weights = draw_weights(training, config.balance)
-        self._product = np.array([training.products.index(image.product) for image in training.train])
         self._own = [training.indices(product) for product in training.products]
         self._neighbours = (
             Neighbours.of(network, training, self._clean, config.seed) if config.model.prompt_patches else None
@@ -148,9 +152,10 @@ class BatchSource:
         """Standardised tokens of training images."""
         return standardised(self._network, self._clean[sent(rows, self._clean.device)])
 
-    def _means(self) -> NDArray[np.float32]:
+    def _by_chunks(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """A function of the standardised tokens of all training images, on the CPU."""
         parts = np.array_split(np.arange(len(self._clean)), -(-len(self._clean) // _STATISTICS_CHUNK))
-        return np.concatenate([self._tokens(rows).mean(dim=(2, 3)).cpu().numpy() for rows in parts])
+        return torch.cat([function(self._tokens(rows)).cpu() for rows in parts])
 
     def _standardise(self) -> None:
         """Mean and standard deviation per backbone channel: the folded cells of one channel share theirs."""
