@@ -29,7 +29,7 @@ def share_right(means: torch.Tensor, products: np.ndarray, whitening: torch.Tens
 
 def test_light_that_varies_does_not_decide() -> None:
     means, products = two_products(np.random.default_rng(0))
-    assert share_right(means, products, torch.eye(8)) < 0.7
+    assert share_right(means, products, torch.eye(8)) < 0.8
     assert share_right(means, products, within_whitening(means, products)) > 0.9
 
 
