@@ -25,8 +25,6 @@ from blemish.files import replaced
 from blemish.regions import label
 
 DEFAULT_FALSE_ALARM_RATE = 0.01
-# A prompt that resembles the calibration images very closely must not turn ordinary variation into another product.
-SMALLEST_DISTANCE = 0.02
 # How far below its peak the defect of an image reaches when no pixel passes the pixel threshold.
 PEAK_SHARE = 0.75
 
@@ -76,6 +74,8 @@ class ProductCalibration(BaseModel):
         floor: nothing up to it is defective, whatever the calibration images say; None: they alone decide.
         false_alarm_rate: share of normal images that may be called defective, as requested, in (0, 1).
         unknown_margin: how many times the largest calibration distance an image may be from the prompt.
+        smallest_distance: that largest distance counts as no less, in [0, 2]: a prompt that resembles the calibration
+            images very closely must not turn ordinary variation into another product.
         fusion: weights of the two maps.
         intensity_range: lowest and highest value of 16-bit images of this product; None for 8-bit ones.
         product: the product's name, for messages; set by `Calibration`.
@@ -91,6 +91,7 @@ class ProductCalibration(BaseModel):
     floor: FiniteFloat | None = None
     false_alarm_rate: float = Field(default=DEFAULT_FALSE_ALARM_RATE, gt=0, lt=1)
     unknown_margin: float = Field(default=3.0, gt=0, allow_inf_nan=False)
+    smallest_distance: float = Field(default=0.02, ge=0, le=2)
     fusion: FusionWeights = FusionWeights()
     intensity_range: tuple[int, int] | None = None
     product: str = Field(default="", exclude=True)
@@ -155,7 +156,7 @@ class ProductCalibration(BaseModel):
         """
         if not self.similarities:
             return True
-        largest = max(1 - self.similarities[0], SMALLEST_DISTANCE)
+        largest = max(1 - self.similarities[0], self.smallest_distance)
         return 1 - similarity <= self.unknown_margin * largest
 
     def mask(self, anomaly_map: NDArray[np.float32], defective: bool) -> NDArray[np.bool_]:

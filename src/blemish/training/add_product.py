@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from blemish.calibration import Calibration, ProductCalibration
+from blemish.calibration import Calibration
 from blemish.data.dataset import Dataset
 from blemish.data.duplicates import file_hashes
 from blemish.engines.torch_engine import TorchEngine
@@ -20,7 +20,7 @@ from blemish.inspector import Inspector
 from blemish.models.categories import CategoryHead
 from blemish.models.prompted import PromptedNetwork
 from blemish.training.features import clean_features, load_pixels, standardised
-from blemish.training.fit import fit_products
+from blemish.training.fit import blank_calibration, fit_products
 from blemish.training.images import TrainingSet, choose_prompts
 from blemish.training.kept import keep_images
 from blemish.training.loop import TrainProgress
@@ -89,8 +89,7 @@ def add_products(
         kept = keep_images(training, pixels, tiling, ranges, config.kept, config.seed)
     blank = inspector.calibration
     for name in training.products:
-        one = ProductCalibration(false_alarm_rate=config.false_alarm_rate, intensity_range=ranges[name])
-        blank = blank.with_product(name, one)
+        blank = blank.with_product(name, blank_calibration(config, ranges[name]))
     grown = replace(
         inspector,
         engine=TorchEngine(network, str(engine.device)),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 RIDGE = 0.05
-"""Share of the channels' mean variance that is added to each: there may be fewer images than channels."""
+"""Share of the channels' mean variance that is added to each; with fewer images than channels so many times more."""
 
 
 def within_whitening(means: Tensor, products: NDArray[np.int64]) -> Tensor:
@@ -28,10 +28,11 @@ def within_whitening(means: Tensor, products: NDArray[np.int64]) -> Tensor:
     rows = means.double().cpu()
     own = [rows[torch.from_numpy(products == one)] for one in np.unique(products)]
     centred = torch.cat([part - part.mean(dim=0) for part in own])
-    covariance = centred.T @ centred / len(rows)
-    ridge = RIDGE * float(covariance.diagonal().mean())
+    covariance = centred.T @ centred / len(centred)
+    images, channels = rows.shape
+    ridge = RIDGE * max(1.0, channels / images) * float(covariance.diagonal().mean())
     if ridge <= 0:
-        return torch.eye(rows.shape[1])
-    values, vectors = torch.linalg.eigh(covariance + ridge * torch.eye(len(covariance), dtype=torch.double))
+        return torch.eye(channels)
+    values, vectors = torch.linalg.eigh(covariance + ridge * torch.eye(channels, dtype=torch.double))
     whitening: Tensor = (vectors * values.rsqrt()) @ vectors.T * ridge**0.5
     return whitening.float()

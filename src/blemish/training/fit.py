@@ -21,6 +21,8 @@ from blemish.training.images import TrainingSet
 from blemish.training.loop import TrainProgress
 
 LEVEL = 0.99
+# Whitening brings products far apart (distances of 0.5 to 1), and the images of one product nearer to 0.4 than to 0.
+_SMALLEST_DISTANCE = 0.2
 _log = logging.getLogger(__name__)
 
 
@@ -38,14 +40,23 @@ def fit_calibration(
     Per product the reconstruction map is divided by its 99th percentile on held-out normal images, then mixed with the
     refiner's at `config.refiner_share`.
     """
-    blank = {
-        name: ProductCalibration(false_alarm_rate=config.false_alarm_rate, intensity_range=ranges[name])
-        for name in training.products
-    }
+    blank = {name: blank_calibration(config, ranges[name]) for name in training.products}
     inspector = Inspector(engine, training.products, config, Calibration(products=blank), seen=seen)
     for name, mask in rois.items():
         inspector = inspector.with_roi(name, mask)
     return fit_products(inspector, training, report)
+
+
+def blank_calibration(config: TrainConfig, scale: IntensityRange | None) -> ProductCalibration:
+    """What is known of a product before its calibration images are looked at.
+
+    Args:
+        config: of the training.
+        scale: lowest and highest value of the product's 16-bit images; None for 8-bit ones.
+    """
+    blank = ProductCalibration(false_alarm_rate=config.false_alarm_rate, intensity_range=scale)
+    discriminant = config.model.discriminant
+    return blank.model_copy(update={"smallest_distance": _SMALLEST_DISTANCE}) if discriminant else blank
 
 
 def fit_products(inspector: Inspector, training: TrainingSet, report: Callable[[TrainProgress], None]) -> Inspector:
