@@ -26,12 +26,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from backbones import IMAGENET, backbone_config, open_backbone
 from naming_page import LEFT_OUT, write_page
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from blemish.backbones.backbone import Backbone, load_backbone
+from blemish.backbones.backbone import Backbone
 from blemish.config import TeachConfig, TrainConfig
 from blemish.data.dataset import Dataset
 from blemish.data.decode import load_square
@@ -59,12 +60,8 @@ METRICS = ("accuracy", "miou", "i_auroc", "p_auroc", "aupro_30", "balanced_accur
 # at the 1 % of a production line. A part counts once, with the highest score of its images: far fewer images are called
 # defective. Chosen among 0.1, 0.2 and 0.3 on one half of the test images, see docs/results/uniadc.md.
 RATE = 0.3
-ENCODERS = {
-    "densenet169": ("timm:densenet169", "densenet169_imagenet_fp16", (8, 16)),
-    "resnet50": ("timm:resnet50", "resnet50_imagenet_to_layer3_fp16", (8, 16)),
-    "resnet18": ("timm:resnet18", "resnet18_imagenet_to_layer3_fp16", (8, 16)),
-    "embedded": ("embedded", None, (8, 16)),
-}
+ENCODERS = (*IMAGENET, "embedded")
+STRIDES = (8, 16)
 # As many transplants as the default has beside its painted defects. What each part contributes was measured on these.
 _TRANSPLANT: dict[str, Any] = {"painted": 0.0, "images": 40}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -211,10 +208,7 @@ def named_in(shots: Shots) -> list[str]:
 
 def runs(arguments: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Callable[[], ProductScore]]]:
     """Every run that was asked for, models trained only where a run of theirs is missing."""
-    name, weights, strides = ENCODERS[arguments.encoder]
-    backbone: dict[str, Any] = {"name": name, "strides": strides}
-    if weights:
-        backbone["weights"] = arguments.shared / "weights" / f"{weights}.safetensors"
+    backbone = backbone_config(arguments.encoder, arguments.shared, STRIDES)
     loaded: Backbone | None = None
     done = {key(line) for line in lines()}
     for split in arguments.split:
@@ -244,13 +238,13 @@ def runs(arguments: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Callab
                         config = TrainConfig.of(
                             "fast",
                             seed=seed,
-                            backbone=backbone,
+                            backbone=backbone.model_dump(include={"name", "weights", "strides"}),
                             model={"size": arguments.size, "refiner": False},
                             false_alarm_rate=RATE,
                             kept=200,
                         )
                         if loaded is None:
-                            loaded = load_backbone(config.backbone, arguments.size, offline=True)
+                            loaded = open_backbone(arguments.encoder, arguments.shared, STRIDES, arguments.size)
                             if not ON_GPU:
                                 loaded = CachingBackbone(loaded, keys_of(dataset, arguments.size))
                         if inspector is None:
@@ -324,7 +318,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--variants", nargs="+", default=["blemish"], help=f"{CLASS_MEAN}, {', '.join(VARIANTS)}")
     parser.add_argument("--leave-out", action="store_true", help="also teach all categories but one, each in turn")
-    parser.add_argument("--encoder", choices=list(ENCODERS), default="densenet169")
+    parser.add_argument("--encoder", choices=ENCODERS, default="densenet169")
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--page", action="store_true", help="write docs/results/naming.md and do nothing else")
     arguments = parser.parse_args()

@@ -137,6 +137,12 @@ def test_known(similarities: list[float], similarity: float, known: bool) -> Non
     assert product.known(similarity) is known
 
 
+def test_a_prompt_that_is_very_near_does_not_reject_ordinary_images() -> None:
+    assert calibration([1.0], similarities=[0.999], smallest_distance=0.2).known(0.41)
+    assert not calibration([1.0], similarities=[0.999], smallest_distance=0.2).known(0.39)
+    assert not calibration([1.0], similarities=[0.999]).known(0.41)
+
+
 def test_unknown_margin() -> None:
     assert not calibration([1.0], similarities=[0.9], unknown_margin=1).known(0.85)
 

@@ -153,6 +153,7 @@ _FAST: dict[str, Any] = {
         "photometric": 0.125,
         "warp": 0.05,
         "blur": 0.025,
+        "painted": 0.35,
         "keep_grey": True,
         "minimum_change": 4,
     },
