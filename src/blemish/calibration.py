@@ -76,6 +76,7 @@ class ProductCalibration(BaseModel):
         unknown_margin: how many times the largest calibration distance an image may be from the prompt.
         smallest_distance: that largest distance counts as no less, in [0, 2]: a prompt that resembles the calibration
             images very closely must not turn ordinary variation into another product.
+        farthest: no image at a greater distance is of the product, in [0, 2].
         fusion: weights of the two maps.
         intensity_range: lowest and highest value of 16-bit images of this product; None for 8-bit ones.
         product: the product's name, for messages; set by `Calibration`.
@@ -92,6 +93,7 @@ class ProductCalibration(BaseModel):
     false_alarm_rate: float = Field(default=DEFAULT_FALSE_ALARM_RATE, gt=0, lt=1)
     unknown_margin: float = Field(default=3.0, gt=0, allow_inf_nan=False)
     smallest_distance: float = Field(default=0.02, ge=0, le=2)
+    farthest: float = Field(default=2, ge=0, le=2)
     fusion: FusionWeights = FusionWeights()
     intensity_range: tuple[int, int] | None = None
     product: str = Field(default="", exclude=True)
@@ -157,7 +159,7 @@ class ProductCalibration(BaseModel):
         if not self.similarities:
             return True
         largest = max(1 - self.similarities[0], self.smallest_distance)
-        return 1 - similarity <= self.unknown_margin * largest
+        return 1 - similarity <= min(self.unknown_margin * largest, self.farthest)
 
     def mask(self, anomaly_map: NDArray[np.float32], defective: bool) -> NDArray[np.bool_]:
         """Defective pixels of one image.

@@ -143,6 +143,12 @@ def test_a_prompt_that_is_very_near_does_not_reject_ordinary_images() -> None:
     assert not calibration([1.0], similarities=[0.999]).known(0.41)
 
 
+def test_beyond_the_farthest_distance_all_is_unknown() -> None:
+    assert calibration([1.0], similarities=[0.5]).known(-0.4)
+    assert calibration([1.0], similarities=[0.5], farthest=0.7).known(0.31)
+    assert not calibration([1.0], similarities=[0.5], farthest=0.7).known(0.29)
+
+
 def test_unknown_margin() -> None:
     assert not calibration([1.0], similarities=[0.9], unknown_margin=1).known(0.85)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from blemish.data.defects import DefectExample, Marking
 from blemish.errors import ConfigError, DataError
 from blemish.inspection import Failure
 from blemish.inspector import Inspector
-from blemish.training.add_product import add_products
+from blemish.training.add_product import add_products, without_products
 from blemish.training.teach import teach
 from blemish.training.train import train
 
@@ -118,3 +119,31 @@ def test_the_command(run: Run, tiny_folder: Path, tiny_config: TrainConfig, ring
     assert again.exit_code == 2
     assert "already" in again.output
     assert not (tmp_path / "x").exists()
+
+
+def test_a_model_that_forgot_its_products_inspects_others(
+    tiny_folder: Path, tiny_config: TrainConfig, rings: Path, tmp_path: Path
+) -> None:
+    config = tiny_config.model_copy(update={"kept": 0})
+    blank = without_products(train(Dataset.from_folder(tiny_folder), config), prompt_patches=500)
+    blank.save(tmp_path / "blank.blemish")
+    blank = Inspector.load(tmp_path / "blank.blemish", offline=True)
+    assert blank.products == ()
+    few = Dataset.from_folder(rings)
+    grown, confused, _ = add_products(blank, replace(few, samples=few.samples[:2]))
+    assert confused == ()
+    assert grown.products == ("rings",)
+    spoiled = np.asarray(Image.open(images_of(rings.parent, rings.name)[5])).copy()
+    whole = grown.inspect(spoiled, product="rings")
+    spoiled[20:34, 20:34] = 255
+    assert grown.inspect(spoiled, product="rings").score > whole.score
+
+
+def test_only_a_trained_model_forgets(tiny_folder: Path, tiny_config: TrainConfig) -> None:
+    paper = TrainConfig.parse(
+        tiny_config.model_dump()
+        | {"model": {**tiny_config.model.model_dump(), "prompt_patches": 0, "decoder": "uniad"}}
+    )
+    model = train(Dataset.from_folder(tiny_folder), paper)
+    with pytest.raises(ConfigError, match="forget"):
+        without_products(model, 500)

@@ -1,7 +1,7 @@
 """The embedded backbone: a small convolutional network of our own whose weights ship inside the package.
 
 It imitates the first three levels of an ImageNet ResNet-18, standardised per channel, and has seen nothing but
-procedurally generated scenes (`tools/distil_backbone.py` makes it).
+procedurally generated scenes (`tools/train_backbone.py` makes it).
 """
 
 from __future__ import annotations

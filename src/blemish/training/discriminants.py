@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-RIDGE = 0.05
+RIDGE = 0.2
 """Share of the channels' mean variance that is added to each; with fewer images than channels so many times more."""
 
 

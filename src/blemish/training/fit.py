@@ -21,8 +21,8 @@ from blemish.training.images import TrainingSet
 from blemish.training.loop import TrainProgress
 
 LEVEL = 0.99
-# Whitening brings products far apart (distances of 0.5 to 1), and the images of one product nearer to 0.4 than to 0.
-_SMALLEST_DISTANCE = 0.2
+# Whitening brings other products to distances of 0.5 to 1, and the images of one to 0.1 to 0.6.
+_WHITENED = {"smallest_distance": 0.15, "farthest": 0.7}
 _log = logging.getLogger(__name__)
 
 
@@ -55,8 +55,7 @@ def blank_calibration(config: TrainConfig, scale: IntensityRange | None) -> Prod
         scale: lowest and highest value of the product's 16-bit images; None for 8-bit ones.
     """
     blank = ProductCalibration(false_alarm_rate=config.false_alarm_rate, intensity_range=scale)
-    discriminant = config.model.discriminant
-    return blank.model_copy(update={"smallest_distance": _SMALLEST_DISTANCE}) if discriminant else blank
+    return blank.model_copy(update=_WHITENED) if config.model.discriminant else blank
 
 
 def fit_products(inspector: Inspector, training: TrainingSet, report: Callable[[TrainProgress], None]) -> Inspector:
