@@ -25,6 +25,8 @@ from blemish.files import replaced
 from blemish.regions import label
 
 DEFAULT_FALSE_ALARM_RATE = 0.01
+# So many times the distance of the farthest calibration image is always near enough.
+_NEARLY = 1.5
 # How far below its peak the defect of an image reaches when no pixel passes the pixel threshold.
 PEAK_SHARE = 0.75
 
@@ -76,7 +78,8 @@ class ProductCalibration(BaseModel):
         unknown_margin: how many times the largest calibration distance an image may be from the prompt.
         smallest_distance: that largest distance counts as no less, in [0, 2]: a prompt that resembles the calibration
             images very closely must not turn ordinary variation into another product.
-        farthest: no image at a greater distance is of the product, in [0, 2].
+        farthest: no image at a greater distance is of the product, in [0, 2], unless calibration images are nearly as
+            far.
         fusion: weights of the two maps.
         intensity_range: lowest and highest value of 16-bit images of this product; None for 8-bit ones.
         product: the product's name, for messages; set by `Calibration`.
@@ -159,7 +162,8 @@ class ProductCalibration(BaseModel):
         if not self.similarities:
             return True
         largest = max(1 - self.similarities[0], self.smallest_distance)
-        return 1 - similarity <= min(self.unknown_margin * largest, self.farthest)
+        farthest = max(self.farthest, _NEARLY * largest)
+        return 1 - similarity <= min(self.unknown_margin * largest, farthest)
 
     def mask(self, anomaly_map: NDArray[np.float32], defective: bool) -> NDArray[np.bool_]:
         """Defective pixels of one image.

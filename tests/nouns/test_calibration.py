@@ -145,8 +145,9 @@ def test_a_prompt_that_is_very_near_does_not_reject_ordinary_images() -> None:
 
 def test_beyond_the_farthest_distance_all_is_unknown() -> None:
     assert calibration([1.0], similarities=[0.5]).known(-0.4)
-    assert calibration([1.0], similarities=[0.5], farthest=0.7).known(0.31)
-    assert not calibration([1.0], similarities=[0.5], farthest=0.7).known(0.29)
+    assert calibration([1.0], similarities=[0.5], farthest=0.7).known(0.26)
+    assert not calibration([1.0], similarities=[0.55], farthest=0.7).known(0.29)
+    assert calibration([1.0], similarities=[0.2], farthest=0.7).known(-0.19)  # a calibration image is as far
 
 
 def test_unknown_margin() -> None:

@@ -89,7 +89,9 @@ def add_products(
         kept = keep_images(training, pixels, tiling, ranges, config.kept, config.seed)
     blank = inspector.calibration
     for name in training.products:
-        blank = blank.with_product(name, blank_calibration(config, ranges[name]))
+        blank = blank.with_product(
+            name, blank_calibration(config, ranges[name], len(inspector.products) + len(training.products))
+        )
     grown = replace(
         inspector,
         engine=TorchEngine(network, str(engine.device)),

@@ -40,22 +40,26 @@ def fit_calibration(
     Per product the reconstruction map is divided by its 99th percentile on held-out normal images, then mixed with the
     refiner's at `config.refiner_share`.
     """
-    blank = {name: blank_calibration(config, ranges[name]) for name in training.products}
+    blank = {name: blank_calibration(config, ranges[name], len(training.products)) for name in training.products}
     inspector = Inspector(engine, training.products, config, Calibration(products=blank), seen=seen)
     for name, mask in rois.items():
         inspector = inspector.with_roi(name, mask)
     return fit_products(inspector, training, report)
 
 
-def blank_calibration(config: TrainConfig, scale: IntensityRange | None) -> ProductCalibration:
+def blank_calibration(config: TrainConfig, scale: IntensityRange | None, products: int) -> ProductCalibration:
     """What is known of a product before its calibration images are looked at.
 
     Args:
         config: of the training.
         scale: lowest and highest value of the product's 16-bit images; None for 8-bit ones.
+        products: how many the model has. A single one lies in the middle of all features, from where every direction is
+            as good as another: then every image shows it.
     """
     blank = ProductCalibration(false_alarm_rate=config.false_alarm_rate, intensity_range=scale)
-    return blank.model_copy(update=_WHITENED) if config.model.discriminant else blank
+    if not config.model.discriminant:
+        return blank
+    return blank.model_copy(update=_WHITENED if products > 1 else {"smallest_distance": 2.0})
 
 
 def fit_products(inspector: Inspector, training: TrainingSet, report: Callable[[TrainProgress], None]) -> Inspector:
