@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from real import FOLDERS, LINES, ROOT, SIZE, Scoring, append, commit, finished
+from real import FOLDERS, LINES, ROOT, SIZE, Scoring, append, commit, finished, unjudged
 from safetensors.torch import load_file
 
 from blemish.backbones.description import IMAGENET_MEAN, IMAGENET_STD
@@ -29,7 +29,6 @@ from blemish.backbones.torchvision_import import import_torchvision
 from blemish.data.dataset import Dataset
 from blemish.data.decode import load_square
 from blemish.data.sample import Sample
-from blemish.evaluation.record import ImageRecord
 
 # Of the patches, by the farthest-first search that anomalib calls coreset. Its default of a tenth would take days on
 # the 1.4 million patches of all products, and the search compares each patch with all of them.
@@ -79,18 +78,7 @@ def inspected(model: Any, samples: Sequence[Sample], scoring: Scoring) -> None:
         batch = samples[start : start + BATCH]
         found = model(images(batch))
         for sample, score, anomaly_map in zip(batch, found.pred_score.flatten(), found.anomaly_map, strict=True):
-            record = ImageRecord(
-                source=str(sample.path),
-                product=sample.product,
-                label=sample.label,
-                defect=sample.defect,
-                score=float(score),
-                p_value=1.0,
-                defective=False,
-                predicted_product=None,
-                similarity=1.0,
-            )
-            scoring.add(sample, record, anomaly_map.squeeze().float().numpy())
+            scoring.add(sample, unjudged(sample, float(score)), anomaly_map.squeeze().float().numpy())
 
 
 def run(name: str, merged: bool, seed: int, options: argparse.Namespace) -> None:

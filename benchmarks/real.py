@@ -77,11 +77,11 @@ class Scoring:
     """Scorecards of all parts at once, from one pass over the test images."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        self.size = size
         self._builders = {part: ScorecardBuilder() for part in PARTS}
 
     def add(self, sample: Sample, record: ImageRecord, anomaly_map: NDArray[np.float32]) -> None:
-        mask = None if sample.mask is None else resize_mask(read_mask(sample.mask), self._size)
+        mask = None if sample.mask is None else resize_mask(read_mask(sample.mask), self.size)
         for part in ("all", part_of(sample)):
             self._builders[part].add(record, anomaly_map, mask)
 
@@ -89,28 +89,30 @@ class Scoring:
         return {part: list(builder.finish({}).products) for part, builder in self._builders.items()}
 
 
-def memory_bank(dataset: Dataset, extractor: Backbone, seed: int, size: int) -> Scores:
-    """`memory_bank_of` for each product in turn."""
-    scoring = Scoring(size)
-    for product in dataset.products:
-        memory_bank_of(extractor, dataset.test(product), dataset.train_normals(product), seed, size, scoring)
-        print(f"  {product}", flush=True)
-    return scoring.finish()
+def unjudged(sample: Sample, score: float) -> ImageRecord:
+    """The score of a method that gives no verdict and is told the product."""
+    return ImageRecord(
+        source=str(sample.path),
+        product=sample.product,
+        label=sample.label,
+        defect=sample.defect,
+        score=score,
+        p_value=1.0,
+        defective=False,
+        predicted_product=None,
+        similarity=1.0,
+    )
 
 
-def memory_bank_of(
-    extractor: Backbone,
-    test: Sequence[Sample],
-    normals: Sequence[Sample],
-    seed: int,
-    size: int,
-    scoring: Scoring | None = None,
-) -> Scoring:
-    """PatchCore-like: distance to the nearest of at most 20,000 random patches of the product's normal images.
+def memory_bank(
+    extractor: Backbone, normals: Sequence[Sample], test: Sequence[Sample], seed: int, scoring: Scoring
+) -> None:
+    """PatchCore-like: distance to the nearest of at most 20,000 random patches of a product's normal images.
 
     Patches are 3×3-averaged features at stride 8 of the extractor's levels.
     """
-    side, scoring, product = size // 8, scoring or Scoring(size), test[0].product
+    size, product = scoring.size, normals[0].product
+    side = size // 8
 
     def patches(path: Path) -> torch.Tensor:
         levels = extractor.levels(torch.from_numpy(load_square(path, size)[np.newaxis]))
@@ -126,19 +128,7 @@ def memory_bank_of(
         squared = query.square().sum(1) - 2 * (query @ keys - half_norms).amax(1)
         distance = squared.clamp(min=0).sqrt().view(1, 1, side, side)
         anomaly_map = F.interpolate(distance, (size, size), mode="bilinear")[0, 0].numpy()
-        record = ImageRecord(
-            source=str(sample.path),
-            product=product,
-            label=sample.label,
-            defect=sample.defect,
-            score=image_score(anomaly_map),
-            p_value=1.0,
-            defective=False,
-            predicted_product=None,
-            similarity=1.0,
-        )
-        scoring.add(sample, record, anomaly_map)
-    return scoring
+        scoring.add(sample, unjudged(sample, image_score(anomaly_map)), anomaly_map)
 
 
 def trained(dataset: Dataset, config: TrainConfig, backbone: Backbone) -> tuple[Scores, float]:
@@ -244,8 +234,11 @@ def main() -> None:
             strides = variant.get("backbone", {}).get("strides", default)
             extractor = open_backbone(arguments.backbone, arguments.shared, strides, SIZE)
             if name == "bank":
-                scores = memory_bank(dataset, extractor, seed, SIZE)
-                seconds = 0.0
+                scoring, seconds = Scoring(SIZE), 0.0
+                for product in dataset.products:
+                    memory_bank(extractor, dataset.train_normals(product), dataset.test(product), seed, scoring)
+                    print(f"  {product}", flush=True)
+                scores = scoring.finish()
             else:
                 changes["backbone"] = backbone_config(arguments.backbone, arguments.shared, strides).model_dump(
                     include={"name", "weights", "strides"}

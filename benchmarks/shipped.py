@@ -1,6 +1,8 @@
-"""A product never seen, from a few normal images as prompts, without training: the shipped model beside a memory bank.
+"""A product never seen, from a few normal images as prompts, without training, beside a memory bank.
 
-    python benchmarks/shipped.py --model shipped.blemish --shared ../shared --prompts 1 4 8 --seeds 0 1 2
+    python tools/train_shipped.py --output shipped.blemish
+    python benchmarks/shipped.py --model shipped.blemish --prompts 1 4 8 --seeds 0 1 2
+    python benchmarks/shipped.py --model shipped.blemish --prompts 1 4 8 --seeds 0 1 2 --bank
 
 Prompts are drawn by seed from the normal training images, of different parts where these are known. Both variants see
 the same images and are told the product. Appends one JSON line per (variant, product, prompts, seed) to
@@ -18,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from real import FOLDERS, ROOT, Scoring, commit, machine, memory_bank_of
+from real import FOLDERS, ROOT, Scoring, commit, machine, memory_bank
 
 from blemish.backbones.backbone import load_backbone
 from blemish.config import BackboneConfig
@@ -60,7 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/")
-    add("--model", default="shipped", help="(default: %(default)s)")
+    add("--model", required=True, help="that tools/train_shipped.py wrote")
     add("--name", default="shipped", help="of the variant (default: %(default)s)")
     add("--prompts", nargs="+", type=int, default=[1, 4, 8], help="normal images (default: 1 4 8)")
     add("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -86,7 +88,8 @@ def main() -> None:
                 started = time.monotonic()
                 prompts = draw_prompts(dataset.train_normals(product), count, seed)
                 if options.bank:
-                    scoring = memory_bank_of(extractor, dataset.test(product), prompts, seed, model.size)
+                    scoring = Scoring(model.size)
+                    memory_bank(extractor, prompts, dataset.test(product), seed, scoring)
                 else:
                     scoring = shipped(model, dataset, product, prompts)
                 for part, scores in scoring.finish().items():

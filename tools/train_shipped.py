@@ -1,4 +1,4 @@
-"""Makes the model that ships: OneNIP's refiner, trained on products that never existed, for products never seen.
+"""Trains OneNIP on products that never existed, so that it inspects products never seen from a few prompts.
 
     python tools/train_shipped.py --products 300 --steps 3000
 
