@@ -12,7 +12,6 @@ from blemish.procedural.seeding import generator
 from blemish.synthesis import subtle
 from blemish.synthesis.config import PseudoAnomalyConfig
 from blemish.synthesis.cutpaste import paste_patch, paste_scar
-from blemish.synthesis.painted import paint_defect
 from blemish.synthesis.perlin import paste_texture
 from blemish.synthesis.sources import ProceduralTextures, TextureSource
 
@@ -22,7 +21,15 @@ Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 _Paste = Callable[[Pixels, np.random.Generator, PseudoAnomalyConfig], tuple[Pixels, Mask]]
-_SUBTLE: tuple[_Paste, ...] = (subtle.paste_self, subtle.change_tone, subtle.warp, subtle.blur, paint_defect)
+
+
+def _paint_defect(image: Pixels, rng: np.random.Generator, config: PseudoAnomalyConfig) -> tuple[Pixels, Mask]:
+    from blemish.synthesis.painted import paint_defect  # needs scipy, the other kinds do not
+
+    return paint_defect(image, rng, config)
+
+
+_SUBTLE: tuple[_Paste, ...] = (subtle.paste_self, subtle.change_tone, subtle.warp, subtle.blur, _paint_defect)
 
 
 class PseudoAnomalies:
