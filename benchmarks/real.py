@@ -58,6 +58,7 @@ Scores = dict[str, list[ProductScore]]
 SMALL = {"principal_start": True, "width": 128, "heads": 4, "encoder_layers": 1, "decoder_layers": 1,
          "feedforward": 512, "dropout": 0.0}  # fmt: skip
 VARIANTS: dict[str, dict[str, Any]] = {
+    "bank": {"backbone": {"strides": (8, 16)}},
     "fast": {},
     "fast, with transformer": {"model": {"decoder": "dynamic", **SMALL}, "restoration": True},
     "fast, one image as prompt": {"model": {"decoder": "dynamic", "prompt_patches": 0, **SMALL}, "restoration": True},
@@ -198,7 +199,7 @@ def commit() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/ and weights/")
-    parser.add_argument("--variants", nargs="+", default=["bank", "uniad", "fast"], help=f"bank, {', '.join(VARIANTS)}")
+    parser.add_argument("--variants", nargs="+", default=["bank", "uniad", "fast"], help=", ".join(VARIANTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument(
         "--backbone", default="resnet18", help=f"embedded, {', '.join(IMAGENET)}, or weights of a candidate (a file)"
@@ -229,9 +230,8 @@ def main() -> None:
             changes = {"seed": seed} | ({"steps": arguments.steps} if arguments.steps else {})
             started = time.monotonic()
             forget_peak()
-            variant = {} if name == "bank" else VARIANTS[name]
-            default = (8, 16) if name == "bank" else (4, 8, 16)
-            strides = variant.get("backbone", {}).get("strides", default)
+            variant = VARIANTS[name]
+            strides = variant.get("backbone", {}).get("strides", (4, 8, 16))
             extractor = open_backbone(arguments.backbone, arguments.shared, strides, SIZE)
             if name == "bank":
                 scoring, seconds = Scoring(SIZE), 0.0

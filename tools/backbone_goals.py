@@ -24,6 +24,15 @@ PLACES = 48  # per pair and level, or all that both views show
 TEMPERATURE = 0.1
 
 
+def statistics(level: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel of B×C×h×w, 1×C×1×1.
+
+    A channel that hardly ever fires would become noise of unit variance: no deviation is below a tenth of the median's.
+    """
+    spread = level.std(dim=(0, 2, 3), keepdim=True)
+    return level.mean(dim=(0, 2, 3), keepdim=True), spread.clamp(min=0.1 * float(spread.median()))
+
+
 class Teacher:
     """A ResNet-18's levels 1–3, each channel with zero mean and unit variance over scenes."""
 
@@ -51,11 +60,8 @@ class Teacher:
         device = self.shift[0].device
         batches = [self(normalised(scenes[start : start + 8]).to(device)) for start in range(0, len(scenes), 8)]
         for index, level in enumerate(zip(*batches, strict=True)):
-            values = torch.cat(level)
-            spread = values.std(dim=(0, 2, 3), keepdim=True)
-            self.shift[index] = values.mean(dim=(0, 2, 3), keepdim=True)
-            # A channel that hardly ever fires would otherwise become noise of unit variance.
-            self.scale[index] = 1 / spread.clamp(min=0.1 * float(spread.median()))
+            self.shift[index], spread = statistics(torch.cat(level))
+            self.scale[index] = 1 / spread
 
 
 def imitation(levels: list[Tensor], targets: list[Tensor]) -> list[Tensor]:

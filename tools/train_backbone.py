@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from backbone_goals import Places, Teacher, explained, imitation
+from backbone_goals import Places, Teacher, explained, imitation, statistics
 from backbone_scenes import CROPS, PAIRS, SCENE_SIZE, Batches, draw_scenes, normalised
 from numpy.typing import NDArray
 from safetensors import safe_open
@@ -72,13 +72,11 @@ def standardise(network: EmbeddedNetwork, groups: list[Tensor]) -> None:
     """Give every output channel mean 0 and variance 1 over images, for features that no teacher has scaled."""
     found = [network(images) for images in groups]
     for head, batches in zip(network.heads, zip(*found, strict=True), strict=True):
-        values = torch.cat(batches)
-        spread = values.std(dim=(0, 2, 3))
-        spread = spread.clamp(min=0.1 * float(spread.median()))
+        mean, spread = statistics(torch.cat(batches))
         convolution = cast("nn.Conv2d", head)
         assert convolution.bias is not None
         convolution.weight /= spread.view(-1, 1, 1, 1)
-        convolution.bias.copy_((convolution.bias - values.mean(dim=(0, 2, 3))) / spread)
+        convolution.bias.copy_((convolution.bias - mean.flatten()) / spread.flatten())
 
 
 class Run:

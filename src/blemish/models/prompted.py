@@ -45,8 +45,8 @@ class PromptedNetwork(nn.Module):
     """OneNIP with its backbone and one stored prompt per product.
 
     Prompts are encoded once, when they are set; the product of an image is the one whose prompt's mean feature has
-    the highest cosine similarity to the image's (OneNIP §3.4), or with `discriminant` the highest one after both were
-    whitened. With `prompt_patches` the prompt is composed for
+    the highest cosine similarity to the image's (OneNIP §3.4); with `discriminant` both are whitened before.
+    With `prompt_patches` the prompt is composed for
     each image out of that product's `PromptBank`; without a decoder that prompt itself is the reconstruction.
 
     Args:
