@@ -31,6 +31,7 @@ from blemish.backbones.backbone import build_backbone
 from blemish.config import TrainConfig
 from blemish.engines.torch_engine import TorchEngine
 from blemish.models.prompted import PromptedNetwork
+from blemish.models.transformer import use_kernels
 from blemish.synthesis.pseudo import PseudoAnomalies
 from blemish.training.anomalies import AnomalyMaker
 from blemish.training.batches import BatchSource
@@ -113,7 +114,9 @@ def training(steps: int, fused: bool) -> dict[str, Any]:
             prepare(step)
             torch.cuda.synchronize()
             pool["seconds"] = time.perf_counter() - begun
+            use_kernels(network.model, False)  # operations of our own kernels are not counted
             pool["floor"] = operations(TrainingStep(network.model, config, NoiseTable(0, device)), source)
+            use_kernels(network.model, fused)
 
         source.prepare = filled  # type: ignore[method-assign]
         times: dict[int, float] = {}

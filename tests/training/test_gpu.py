@@ -37,6 +37,49 @@ def test_a_cpu_finds_what_the_gpu_finds(tiny_taught: tuple[Inspector, Path], tin
         assert one.product == other.product
 
 
+def test_our_attention_is_the_plain_one() -> None:
+    from blemish.models.attention_kernel import attention
+
+    heads = 4
+    for queries, keys, masked in ((196, 196, True), (49, 100, False), (256, 256, True)):
+        tensors = [
+            torch.randn(3, count, 128, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+            for count in (queries, keys, keys)
+        ]
+        mask = torch.zeros(queries, keys, device="cuda")
+        mask[:, 1:].masked_fill_(torch.rand(queries, keys - 1, device="cuda") > 0.7, float("-inf"))
+        upstream = torch.randn(3, queries, 128, device="cuda")
+        ours = attention(*tensors, mask if masked else None, 0.0, heads)
+        wide = [one.detach().float().requires_grad_() for one in tensors]
+        q, k, v = (one.view(3, -1, heads, 32).transpose(1, 2) for one in wide)
+        weights = (q @ k.transpose(2, 3) / 32**0.5 + (mask if masked else 0)).softmax(-1)
+        plain = (weights @ v).transpose(1, 2).flatten(2)
+        torch.testing.assert_close(ours.float(), plain, rtol=0.02, atol=0.02)
+        found = torch.autograd.grad(ours, tensors, upstream.bfloat16())
+        for one, other in zip(found, torch.autograd.grad(plain, wide, upstream), strict=True):
+            torch.testing.assert_close(one.float(), other, rtol=0.02, atol=0.03)
+
+
+def test_our_attention_drops_what_its_gradient_drops() -> None:
+    from blemish.models.attention_kernel import attention
+
+    q, k = torch.randn(2, 2, 64, 32, device="cuda", dtype=torch.bfloat16)
+    values = torch.eye(64, 32, device="cuda", dtype=torch.bfloat16).expand(2, 64, 32).clone().requires_grad_()
+    share = 0.25
+    torch.manual_seed(3)
+    weights = attention(q, k, values, None, share, 1)  # those of the first 32 keys
+    torch.manual_seed(3)
+    again = attention(q, k, values, None, share, 1)
+    assert torch.equal(weights, again)
+    assert not torch.equal(weights, attention(q, k, values, None, share, 1))
+    assert ((weights == 0).float().mean() - share).abs() < 0.04
+    for column in (0, 17):
+        (gradient,) = torch.autograd.grad(weights[..., column].sum(), values, retain_graph=True)
+        torch.testing.assert_close(gradient[:, :32, column].sum(1), weights.sum((1, 2)), rtol=0.05, atol=0.05)
+    mean = torch.stack([attention(q, k, values, None, share, 1) for _ in range(300)]).float().mean(0)
+    torch.testing.assert_close(mean, attention(q, k, values, None, 0.0, 1).float(), rtol=0.2, atol=0.02)
+
+
 # the compiler has warnings of its own
 @pytest.mark.filterwarnings("ignore")
 def test_a_fused_step_is_the_plain_one() -> None:

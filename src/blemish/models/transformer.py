@@ -20,12 +20,16 @@ class Attention(nn.Module):
         width: token width D, divisible by `heads`.
         heads: number of heads.
         dropout: probability of dropping an attention weight, in [0, 1).
+
+    Attributes:
+        kernel: whether training on a GPU goes by our own kernel, where that suits; see `use_kernels`.
     """
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
         self.dropout = dropout
+        self.kernel = False
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
@@ -35,11 +39,14 @@ class Attention(nn.Module):
         batch, length, width = query.shape
         weights = self.in_proj_weight.chunk(3)
         biases = self.in_proj_bias.chunk(3)
-        q, k, v = (
-            F.linear(x, w, b).view(batch, -1, self.heads, width // self.heads).transpose(1, 2)
-            for x, w, b in zip((query, key, value), weights, biases, strict=True)
-        )
+        q, k, v = (F.linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases, strict=True))
         dropout = self.dropout if self.training else 0.0
+        if self.kernel and self.training:
+            from blemish.models.attention_kernel import attention, suits
+
+            if suits(q, k, self.heads):
+                return self.out_proj(attention(q, k, v, mask, dropout, self.heads))  # type: ignore[no-any-return]
+        q, k, v = (x.view(batch, -1, self.heads, width // self.heads).transpose(1, 2) for x in (q, k, v))
         if q.is_cuda:
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         else:
@@ -57,6 +64,15 @@ def _attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: flo
         logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
         weights = (logits if mask is None else logits + mask.to(logits.dtype)).softmax(-1)
         return dropped(weights, dropout) @ v
+
+
+def use_kernels(module: nn.Module, use: bool = True) -> None:
+    """Let every `Attention` in `module` train by our own kernel, or no longer. Raises ImportError without Triton."""
+    if use:
+        import blemish.models.attention_kernel  # noqa: F401
+    for part in module.modules():
+        if isinstance(part, Attention):
+            part.kernel = use
 
 
 class FeedForward(nn.Module):

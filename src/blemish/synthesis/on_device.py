@@ -7,11 +7,14 @@ shifted. Made for GPUs, where drawing one image after the other would take longe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from blemish.engines.transfer import sent
 from blemish.procedural.seeding import generator
 from blemish.synthesis.colour import change_photometrically
 from blemish.synthesis.config import PseudoAnomalyConfig
@@ -42,12 +45,15 @@ class PseudoAnomaliesOnDevice:
         """The same kinds on a device; None where they hold subtle kinds, which are only made on a CPU."""
         if any(maker.config.subtle_probabilities):
             return None
-        textures = []
-        for number in range(_TEXTURES):
+
+        def recoloured(number: int) -> NDArray[np.uint8]:
             rng = generator(maker.seed, "recoloured texture", number)
             texture = maker.textures[number % len(maker.textures)]
-            textures.append(change_photometrically(texture, rng, maker.config.texture_changes))
-        return cls(maker.size, maker.seed, torch.from_numpy(np.stack(textures)).to(device), maker.config)
+            return change_photometrically(texture, rng, maker.config.texture_changes)
+
+        with ThreadPoolExecutor() as threads:
+            textures = np.stack(list(threads.map(recoloured, range(_TEXTURES))))
+        return cls(maker.size, maker.seed, torch.from_numpy(textures).to(device), maker.config)
 
     @torch.inference_mode()
     def make(self, images: Tensor, keys: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -161,7 +167,7 @@ class PseudoAnomaliesOnDevice:
         lattice = np.zeros((len(recipes), longest, longest), np.float32)
         for row, one in enumerate(recipes):
             lattice[row, : one.angles.shape[0], : one.angles.shape[1]] = one.angles
-        angles = torch.from_numpy(lattice).to(self._device).flatten(1)
+        angles = sent(lattice, self._device).flatten(1)
         turn = self._numbers([one.turn for one in recipes]).view(-1, 1, 1)
         middle = (size - 1) / 2
         places = torch.arange(size, dtype=torch.float32, device=self._device) - middle
@@ -186,15 +192,16 @@ class PseudoAnomaliesOnDevice:
         return total.mul_(2**0.5) * visible
 
     def _index(self, values: Sequence[int]) -> Tensor:
-        return torch.tensor(values, dtype=torch.int64, device=self._device)
+        return sent(np.array(values, np.int64), self._device)
 
     def _numbers(self, values: Sequence[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=self._device)
+        return sent(np.array(values, np.float32), self._device)
 
 
 def _grey(pixels: Tensor) -> Tensor:
     """Luminance of float …×3: …×1."""
-    return (pixels * torch.tensor(_GREY, device=pixels.device)).sum(dim=-1, keepdim=True).expand_as(pixels)
+    parts = [weight * pixels[..., channel, None] for channel, weight in enumerate(_GREY)]
+    return (parts[0] + parts[1] + parts[2]).expand_as(pixels)
 
 
 def _shifted(pixels: Tensor, turns: Tensor) -> Tensor:

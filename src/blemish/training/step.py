@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from blemish.config import TrainConfig
 from blemish.models.onenip import OneNIP
+from blemish.models.transformer import use_kernels
 from blemish.models.uniad import upsample
 from blemish.training.losses import dice, focal
 from blemish.training.noise import NoiseTable
@@ -53,12 +55,16 @@ class TrainingStep(nn.Module):
     def fuse(self) -> None:
         """Let PyTorch compile the step and record its kernels: worth its minute on a GPU, where thousands follow.
 
+        Attention goes by our own kernel.
+
         Where it cannot, for want of a compiler, a warning says so and the step stays as it is.
         """
         from torch._dynamo.exc import TorchDynamoException
         from torch._inductor.exc import InductorError
 
         plain, compiled = self._losses, torch.compile(self._losses, mode="reduce-overhead")
+        with suppress(ImportError):  # the compiler will say what is missing
+            use_kernels(self.model)
 
         def losses(*inputs: Any) -> dict[str, Tensor]:
             try:
@@ -68,6 +74,7 @@ class TrainingStep(nn.Module):
                 reason = " ".join(str(error).split("\n")[:2]) or type(error).__name__
                 _log.warning("the training step cannot be compiled and takes longer: %s", reason)
                 self._losses = plain  # type: ignore[method-assign]
+                use_kernels(self.model, False)
                 return plain(*inputs)
 
         self._losses = losses  # type: ignore[method-assign, assignment]
