@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from blemish.models.dropout import Dropout
+from blemish.models.dropout import Dropout, _hashed
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -39,3 +39,22 @@ def test_nothing_is_dropped_in_evaluation_or_at_a_share_of_nothing() -> None:
     x = torch.randn(4, 5)
     assert Dropout(0.3).eval()(x) is x
     assert Dropout(0.0).train()(x) is x
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_what_a_compiled_step_drops_is_as_good_as_drawn(share: float) -> None:
+    torch.manual_seed(0)
+    x = torch.ones(60, 196, 64)
+    first, second = _hashed(x, share), _hashed(x, share)
+    spread = (share * (1 - share) / x.numel()) ** 0.5
+    kept = first[first != 0]
+    torch.testing.assert_close(kept, torch.full_like(kept, 1 / (1 - share)))
+    mean = (first == 0).float().mean().item()
+    assert mean == pytest.approx(share, abs=5 * spread)
+    dropped = [((one == 0).float() - share) / (share * (1 - share)) ** 0.5 for one in (first, second)]
+    neighbours = [(dropped[0][1:], dropped[0][:-1]), (dropped[0][:, 1:], dropped[0][:, :-1]), tuple(dropped)]
+    neighbours.append((dropped[0][..., 1:], dropped[0][..., :-1]))
+    for one, other in neighbours:  # neither a neighbour nor the next call tells anything
+        assert (one * other).mean().abs() * one.numel() ** 0.5 < 5
+    torch.manual_seed(0)
+    assert torch.equal(first, _hashed(x, share))

@@ -18,10 +18,10 @@ from blemish.config import BackboneConfig, ModelConfig, TeachConfig
 from blemish.engines.engine import EngineMaps
 from blemish.engines.replay import Replayed
 from blemish.engines.tensors import read_metadata, read_tensors, save_tensors
-from blemish.engines.transfer import fetched, sent
 from blemish.errors import ConfigError, ModelError
 from blemish.models.categories import CategoryHead
 from blemish.models.prompted import PromptedMaps, PromptedNetwork
+from blemish.transfer import fetched, sent
 
 WEIGHTS, PROMPTS, BACKBONE = "model.safetensors", "prompts.safetensors", "backbone.safetensors"
 CATEGORIES = "categories.safetensors"

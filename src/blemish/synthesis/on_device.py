@@ -7,19 +7,17 @@ shifted. Made for GPUs, where drawing one image after the other would take longe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from blemish.engines.transfer import sent
 from blemish.procedural.seeding import generator
 from blemish.synthesis.colour import change_photometrically
 from blemish.synthesis.config import PseudoAnomalyConfig
 from blemish.synthesis.pseudo import PseudoAnomalies
 from blemish.synthesis.recipes import HUE, Blend, Paste, draw_recipe
+from blemish.transfer import sent
 
 _TEXTURES = 1024
 _GREY = (0.299, 0.587, 0.114)
@@ -45,15 +43,12 @@ class PseudoAnomaliesOnDevice:
         """The same kinds on a device; None where they hold subtle kinds, which are only made on a CPU."""
         if any(maker.config.subtle_probabilities):
             return None
-
-        def recoloured(number: int) -> NDArray[np.uint8]:
+        textures = []
+        for number in range(_TEXTURES):
             rng = generator(maker.seed, "recoloured texture", number)
             texture = maker.textures[number % len(maker.textures)]
-            return change_photometrically(texture, rng, maker.config.texture_changes)
-
-        with ThreadPoolExecutor() as threads:
-            textures = np.stack(list(threads.map(recoloured, range(_TEXTURES))))
-        return cls(maker.size, maker.seed, torch.from_numpy(textures).to(device), maker.config)
+            textures.append(change_photometrically(texture, rng, maker.config.texture_changes))
+        return cls(maker.size, maker.seed, torch.from_numpy(np.stack(textures)).to(device), maker.config)
 
     @torch.inference_mode()
     def make(self, images: Tensor, keys: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blemish.engines.transfer import sent
 from blemish.synthesis.on_device import PseudoAnomaliesOnDevice
 from blemish.synthesis.pseudo import PseudoAnomalies
 from blemish.training.store import Store
+from blemish.transfer import sent
 
 
 class AnomalyMaker:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from blemish.backbones.reduced import ReducedBackbone
 from blemish.config import TrainConfig
-from blemish.engines.transfer import sent
 from blemish.models.prompted import PromptedNetwork
 from blemish.procedural.seeding import generator
 from blemish.training.anomalies import AnomalyMaker
@@ -21,6 +20,7 @@ from blemish.training.images import TrainingSet, choose_prompts, draw_weights, r
 from blemish.training.neighbours import Neighbours
 from blemish.training.step import Batch
 from blemish.training.store import Store
+from blemish.transfer import sent
 
 _STATISTICS_CHUNK = 64
 

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blemish.engines.transfer import sent
 from blemish.models.prompt_bank import PromptBank, draw_patches
 from blemish.models.prompted import PromptedNetwork
 from blemish.procedural.seeding import generator
 from blemish.training.images import TrainingSet
+from blemish.transfer import sent
 
 _log = logging.getLogger(__name__)
 
