@@ -51,6 +51,6 @@ def test_what_a_gpu_does(speed_page: ModuleType, tmp_path: Path) -> None:
     }
     inspection = {"what": "inspection, batch 32", "device": "H200", "milliseconds": 29.4, "images_per_second": 1088.1}
     text = page(speed_page, tmp_path, [training, {**inspection, "memory_gib": 0.68}])
-    assert "| training | H200 | 36 ms | 1,777 | 7 % | 6.4 GiB | 35 min |" in text
+    assert "| training | H200 | 36 ms | 1,777 | 7 % | 6.4 GiB | 35.2 min |" in text
     assert "| inspection, batch 32 | H200 | 29.4 ms | 1,088 | – | 0.7 GiB | – |" in text
     assert "On a CPU" not in text
