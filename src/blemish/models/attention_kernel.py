@@ -1,10 +1,9 @@
 """Attention as two Triton kernels, forward and backward: what training on a GPU spends most of its time on.
 
-For the short sequences of a grid of features, whose heads are narrow, PyTorch's kernels wait more than they compute.
-Here the backward pass keeps all of a head's gradients of its queries in registers, so that weights are computed once
-for all three gradients and nothing is added up in memory: a step gives the same numbers every time. Whether dropout
-drops a weight is a hash of a seed and of the weight's place, so that no mask is stored. Import it only where Triton is
-installed; the tensors are on a GPU.
+Made for the short sequences of a grid of features and narrow heads. The backward pass keeps all of a head's gradients
+of its queries in registers, so that weights are computed once for all three gradients and nothing is added up in
+memory: a step gives the same numbers every time. Whether dropout drops a weight is a hash of a seed and of the weight's
+place, so that no mask is stored. Import it only where Triton is installed; the tensors are on a GPU.
 """
 
 from __future__ import annotations

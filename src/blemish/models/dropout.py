@@ -17,8 +17,7 @@ class Dropout(nn.Module):
 
     Drawing them took 22 % of a training step of the preset `paper`. A mask that recurs after millions of
     values, at another place, is no different to the network. Where the step is compiled for a GPU, whether a value
-    stays is a hash of its place and of one random number: less work than drawing a number for each, and no mask has to
-    be kept for the gradient.
+    stays is a hash of its place and of one random number: less work than drawing a number for each.
 
     Args:
         share: of values that become 0, in [0, 1).
