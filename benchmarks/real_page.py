@@ -165,7 +165,7 @@ Percent: mean ± sample standard deviation over n seeds, of the mean over produc
 {", ".join(I_AUROC_OVER)}; P-AP over {", ".join(P_AP_OVER)}. `report` is the half of the
 test images, divided by a hash of their names, on which no variant was chosen ([onenip.md](onenip.md)); the other
 columns are of all test images. Memory is the most that the process held, training and inspecting, where it was
-measured.
+measured. Rows were timed on different processors, some beside other work: their training times do not compare.
 
 {_table(head, rows)}"""
 

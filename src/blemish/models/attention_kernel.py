@@ -1,9 +1,9 @@
-"""Attention as two Triton kernels, forward and backward: what training on a GPU spends most of its time on.
+"""Attention as two Triton kernels, forward and backward: the largest part of a training step on a GPU.
 
 Made for the short sequences of a grid of features and narrow heads. The backward pass keeps all of a head's gradients
 of its queries in registers, so that weights are computed once for all three gradients and nothing is added up in
-memory: a step gives the same numbers every time. Whether dropout drops a weight is a hash of a seed and of the weight's
-place, so that no mask is stored. Import it only where Triton is installed; the tensors are on a GPU.
+memory: the same input and seed give the same numbers every time. Whether dropout drops a weight is a hash of a seed and
+of the weight's place, so that no mask is stored. Import it only where Triton is installed; the tensors are on a GPU.
 """
 
 from __future__ import annotations
@@ -50,13 +50,18 @@ def _kept(row_keys, column_keys, threshold):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def _first(head, tokens: tl.constexpr, heads: tl.constexpr, width: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Where the first of a head's tokens lies; heads are counted through all images."""
+    return (head // heads).to(tl.int64) * tokens * heads * width + head % heads * width
+
+
+@triton.jit
 def _forward(q, k, v, limits, out, lse, seed, scale, threshold, gain,  # type: ignore[no-untyped-def]
              queries: tl.constexpr, keys: tl.constexpr, heads: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
              chunk: tl.constexpr, span: tl.constexpr, drops: tl.constexpr):  # fmt: skip
     head = tl.program_id(1)
     step: tl.constexpr = heads * width
-    first_query = (head // heads).to(tl.int64) * queries * step + (head % heads) * width
-    first_key = (head // heads).to(tl.int64) * keys * step + (head % heads) * width
+    first_query, first_key = _first(head, queries, heads, width), _first(head, keys, heads, width)
     inner = tl.arange(0, width)
     rows = tl.program_id(0) * block + tl.arange(0, block)
     own = first_query + rows[:, None] * step + inner[None, :]
@@ -130,8 +135,7 @@ def _backward(q, k, v, limits, out, lse, seed, d_out, d_q, d_k, d_v,  # type: ig
               drops: tl.constexpr):  # fmt: skip
     head = tl.program_id(0)
     step: tl.constexpr = heads * width
-    first_query = (head // heads).to(tl.int64) * queries * step + (head % heads) * width
-    first_key = (head // heads).to(tl.int64) * keys * step + (head % heads) * width
+    first_query, first_key = _first(head, queries, heads, width), _first(head, keys, heads, width)
     inner, rows = tl.arange(0, width), tl.arange(0, block)
     rows_0 = _queries(q, out, d_out, lse, seed, first_query, head, 0, queries, step, width, block)
     d_0 = tl.zeros((block, width), tl.float32)
