@@ -113,10 +113,13 @@ def training(steps: int, fused: bool) -> dict[str, Any]:
             begun = time.perf_counter()
             prepare(step)
             torch.cuda.synchronize()
-            pool["seconds"] = time.perf_counter() - begun
+            filled_at = time.perf_counter()
+            pool["seconds"] = filled_at - begun
             use_kernels(network.model, False)  # operations of our own kernels are not counted
             pool["floor"] = operations(TrainingStep(network.model, config, NoiseTable(0, device)), source)
             use_kernels(network.model, fused)
+            torch.cuda.synchronize()
+            pool["counting"] = time.perf_counter() - filled_at  # no part of a training
 
         source.prepare = filled  # type: ignore[method-assign]
         times: dict[int, float] = {}
@@ -134,7 +137,7 @@ def training(steps: int, fused: bool) -> dict[str, Any]:
     first = min(done for done in times if done >= min(WARM_UP, steps // 2))
     step = (times[steps] - times[first]) / (steps - first)
     floor = pool["floor"] / rate(device)
-    warm = times[first] - begun - pool["seconds"] - step * first
+    warm = times[first] - begun - pool["seconds"] - pool["counting"] - step * first
     total = recolour + clean + pool["seconds"] + warm + whole * step
     return {
         "what": "training" if fused else "training, not compiled",

@@ -63,6 +63,18 @@ def test_the_papers_backbone_has_272_channels() -> None:
     assert sum(build_backbone(config("timm:tf_efficientnet_b4", levels=(0, 1, 2, 3)), SIZE).channels) == 272
 
 
+@pytest.mark.parametrize(("name", "stages"), [("tf_efficientnet_b0", 5), ("mobilenetv3_small_050", 4)])
+def test_stages_behind_the_last_level_are_left_out(name: str, stages: int) -> None:
+    whole = import_timm().create_model(name, features_only=True, pretrained=False, out_indices=(1, 2, 3)).eval()
+    backbone = build_backbone(config(f"timm:{name}"), SIZE)
+    kept = {key.split(".")[1] for key in backbone.network.state_dict() if key.startswith("blocks.")}
+    assert len(kept) == stages < len(whole.blocks)
+    backbone.network.load_state_dict(whole.state_dict(), strict=False)
+    uncut = Backbone(whole, backbone.strides, backbone.channels, description=backbone.description)
+    for level, other in zip(backbone.levels(IMAGES), uncut.levels(IMAGES), strict=True):
+        torch.testing.assert_close(level, other)
+
+
 def test_networks_with_channels_at_the_end_give_them_first() -> None:
     backbone = build_backbone(config("timm:swin_tiny_patch4_window7_224", strides=(16,)), 224)
     levels = backbone.levels(torch.zeros(1, 224, 224, 3, dtype=torch.uint8))

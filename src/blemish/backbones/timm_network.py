@@ -62,6 +62,7 @@ def _build(config: BackboneConfig, size: int, *, pretrained: bool, weights: Path
             module: nn.Module = _Taps(model, levels)
         else:
             module = model = timm.create_model(name, features_only=True, pretrained=pretrained, out_indices=levels)
+            _cut(model)
             if weights is not None:
                 _load_weights(module, weights, name)
     except (ConfigError, ModelError):
@@ -73,6 +74,14 @@ def _build(config: BackboneConfig, size: int, *, pretrained: bool, weights: Path
     channels = tuple(info[level]["num_chs"] for level in levels)
     description = Description(mean=tuple(model.pretrained_cfg["mean"]), std=tuple(model.pretrained_cfg["std"]))
     return Network(module, tuple(found[level] for level in levels), channels, description)
+
+
+def _cut(model: Any) -> None:
+    """Takes the stages behind the last level out; timm's EfficientNets and MobileNets compute them for nothing."""
+    last = max(level.get("stage", 0) for level in model.feature_info.get_dicts())
+    stages = getattr(model, "blocks", None)
+    if isinstance(stages, nn.Sequential) and 0 < last < len(stages):
+        model.blocks = stages[:last]
 
 
 def _transformer(timm: Any, sketch: nn.Module, name: str, size: int, *, pretrained: bool, weights: Path | None) -> Any:

@@ -31,6 +31,9 @@ class AnomalyMaker:
         if self._there is not None:
             self._images = store.tensor(pixels.shape, torch.uint8)
             self._images.copy_(torch.from_numpy(np.ascontiguousarray(pixels)))
+            # what is made is looked at on the way; in a queue of its own that waits for no training step
+            self._queue = torch.cuda.Stream(device)
+            self._queue.wait_stream(torch.cuda.current_stream(device))
 
     @property
     def images(self) -> int:
@@ -49,8 +52,14 @@ class AnomalyMaker:
             uint8 B×S×S×3 and uint8 B×S×S, 1 where defective, on the device.
         """
         if self._there is not None:
-            images = self._images[sent(rows, self._images.device)].to(self._device)
-            anomalous, masks = self._there.make(images, keys.tolist())
-            return anomalous, masks.to(torch.uint8)
+            following = torch.cuda.current_stream(self._device)
+            with torch.cuda.stream(self._queue):
+                images = self._images[sent(rows, self._images.device)].to(self._device)
+                anomalous, found = self._there.make(images, keys.tolist())
+                masks = found.to(torch.uint8)
+            following.wait_stream(self._queue)
+            for made in (anomalous, masks):
+                made.record_stream(following)
+            return anomalous, masks
         here, where = self._synthesis.make(self._pixels[rows], keys.tolist())
         return torch.from_numpy(here).to(self._device), torch.from_numpy(where.astype(np.uint8)).to(self._device)
