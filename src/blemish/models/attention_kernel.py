@@ -58,12 +58,13 @@ def _first(head, tokens: tl.constexpr, heads: tl.constexpr, width: tl.constexpr)
 @triton.jit
 def _forward(q, k, v, limits, out, lse, seed, scale, threshold, gain,  # type: ignore[no-untyped-def]
              queries: tl.constexpr, keys: tl.constexpr, heads: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
-             chunk: tl.constexpr, span: tl.constexpr, drops: tl.constexpr):  # fmt: skip
+             chunk: tl.constexpr, first: tl.constexpr, span: tl.constexpr, drops: tl.constexpr):  # fmt: skip
+    """Answers for the queries from `first` on."""
     head = tl.program_id(1)
     step: tl.constexpr = heads * width
     first_query, first_key = _first(head, queries, heads, width), _first(head, keys, heads, width)
     inner = tl.arange(0, width)
-    rows = tl.program_id(0) * block + tl.arange(0, block)
+    rows = first + tl.program_id(0) * block + tl.arange(0, block)
     own = first_query + rows[:, None] * step + inner[None, :]
     is_row = rows[:, None] < queries
     q_rows = tl.load(q + own, mask=is_row, other=0.0)
@@ -129,62 +130,85 @@ def _pair(of_rows, d_q, k_rows, v_rows, d_k, d_v, limits, column_keys,  # type: 
 
 
 @triton.jit
+def _chunk(k, v, d_k, d_v, limits, start, rows_0, rows_1, rows_2, rows_3, d_0, d_1, d_2, d_3,  # type: ignore[no-untyped-def]
+           first_key, scale, plain_scale, threshold, gain, queries: tl.constexpr, keys: tl.constexpr,
+           step: tl.constexpr, width: tl.constexpr, block: tl.constexpr, last: tl.constexpr, chunk: tl.constexpr,
+           span: tl.constexpr, drops: tl.constexpr):  # fmt: skip
+    """All queries meet some keys, whose gradients are then complete."""
+    columns = start + tl.arange(0, chunk)
+    other = first_key + columns[:, None] * step + tl.arange(0, width)[None, :]
+    is_column = columns[:, None] < keys
+    k_rows = tl.load(k + other, mask=is_column, other=0.0)
+    v_rows = tl.load(v + other, mask=is_column, other=0.0)
+    own = _column_keys(columns)
+    k_sum = tl.zeros((chunk, width), tl.float32)
+    v_sum = tl.zeros((chunk, width), tl.float32)
+    near = limits + tl.arange(0, block)[:, None] * span + columns[None, :]
+    near_last = limits + tl.arange(0, last)[:, None] * span + columns[None, :]
+    below: tl.constexpr = block * span
+    if queries > block:
+        d_1, k_sum, v_sum = _pair(rows_1, d_1, k_rows, v_rows, k_sum, v_sum, near, own, scale, threshold, gain, drops)
+    if queries > 2 * block:
+        d_2, k_sum, v_sum = _pair(
+            rows_2, d_2, k_rows, v_rows, k_sum, v_sum, near + below, own, scale, threshold, gain, drops
+        )
+    if queries > 3 * block:
+        d_3, k_sum, v_sum = _pair(
+            rows_3, d_3, k_rows, v_rows, k_sum, v_sum, near + 2 * below, own, scale, threshold, gain, drops
+        )
+    d_0, k_sum, v_sum = _pair(
+        rows_0, d_0, k_rows, v_rows, k_sum, v_sum, near_last + (queries - 1) // block * below, own, scale, threshold,
+        gain, drops,
+    )  # fmt: skip
+    tl.store(d_k + other, (k_sum * plain_scale).to(d_k.dtype.element_ty), mask=is_column)
+    tl.store(d_v + other, (v_sum * gain).to(d_v.dtype.element_ty), mask=is_column)
+    return d_0, d_1, d_2, d_3
+
+
+@triton.jit
 def _backward(q, k, v, limits, out, lse, seed, d_out, d_q, d_k, d_v,  # type: ignore[no-untyped-def]
               scale, plain_scale, threshold, gain, queries: tl.constexpr, keys: tl.constexpr, heads: tl.constexpr,
-              width: tl.constexpr, block: tl.constexpr, chunk: tl.constexpr, span: tl.constexpr,
-              drops: tl.constexpr):  # fmt: skip
+              width: tl.constexpr, block: tl.constexpr, last: tl.constexpr, chunk: tl.constexpr,
+              last_chunk: tl.constexpr, span: tl.constexpr, drops: tl.constexpr):  # fmt: skip
+    """All gradients of a head. Block 0 has the `last` queries, those before stand in blocks 1 to 3."""
     head = tl.program_id(0)
     step: tl.constexpr = heads * width
     first_query, first_key = _first(head, queries, heads, width), _first(head, keys, heads, width)
-    inner, rows = tl.arange(0, width), tl.arange(0, block)
-    rows_0 = _queries(q, out, d_out, lse, seed, first_query, head, 0, queries, step, width, block)
-    d_0 = tl.zeros((block, width), tl.float32)
+    before: tl.constexpr = (queries - 1) // block * block
+    rows_0 = _queries(q, out, d_out, lse, seed, first_query, head, before, queries, step, width, last)
+    d_0 = tl.zeros((last, width), tl.float32)
+    rows_1, rows_2, rows_3 = rows_0, rows_0, rows_0
+    d_1, d_2, d_3 = d_0, d_0, d_0
     if queries > block:
-        rows_1 = _queries(q, out, d_out, lse, seed, first_query, head, block, queries, step, width, block)
+        rows_1 = _queries(q, out, d_out, lse, seed, first_query, head, 0, queries, step, width, block)
         d_1 = tl.zeros((block, width), tl.float32)
     if queries > 2 * block:
-        rows_2 = _queries(q, out, d_out, lse, seed, first_query, head, 2 * block, queries, step, width, block)
+        rows_2 = _queries(q, out, d_out, lse, seed, first_query, head, block, queries, step, width, block)
         d_2 = tl.zeros((block, width), tl.float32)
     if queries > 3 * block:
-        rows_3 = _queries(q, out, d_out, lse, seed, first_query, head, 3 * block, queries, step, width, block)
+        rows_3 = _queries(q, out, d_out, lse, seed, first_query, head, 2 * block, queries, step, width, block)
         d_3 = tl.zeros((block, width), tl.float32)
-    for start in range(0, keys, chunk):
-        columns = start + tl.arange(0, chunk)
-        other = first_key + columns[:, None] * step + inner[None, :]
-        is_column = columns[:, None] < keys
-        k_rows = tl.load(k + other, mask=is_column, other=0.0)
-        v_rows = tl.load(v + other, mask=is_column, other=0.0)
-        near = limits + rows[:, None] * span + columns[None, :]
-        below: tl.constexpr = block * span
-        own = _column_keys(columns)
-        k_sum = tl.zeros((chunk, width), tl.float32)
-        v_sum = tl.zeros((chunk, width), tl.float32)
-        d_0, k_sum, v_sum = _pair(rows_0, d_0, k_rows, v_rows, k_sum, v_sum, near, own, scale, threshold, gain, drops)
-        if queries > block:
-            d_1, k_sum, v_sum = _pair(
-                rows_1, d_1, k_rows, v_rows, k_sum, v_sum, near + below, own, scale, threshold, gain, drops
-            )
-        if queries > 2 * block:
-            d_2, k_sum, v_sum = _pair(
-                rows_2, d_2, k_rows, v_rows, k_sum, v_sum, near + 2 * below, own, scale, threshold, gain, drops
-            )
-        if queries > 3 * block:
-            d_3, k_sum, v_sum = _pair(
-                rows_3, d_3, k_rows, v_rows, k_sum, v_sum, near + 3 * below, own, scale, threshold, gain, drops
-            )
-        tl.store(d_k + other, (k_sum * plain_scale).to(d_k.dtype.element_ty), mask=is_column)
-        tl.store(d_v + other, (v_sum * gain).to(d_v.dtype.element_ty), mask=is_column)
+    whole: tl.constexpr = (keys - 1) // chunk * chunk
+    for start in range(0, whole, chunk):
+        d_0, d_1, d_2, d_3 = _chunk(
+            k, v, d_k, d_v, limits, start, rows_0, rows_1, rows_2, rows_3, d_0, d_1, d_2, d_3, first_key, scale,
+            plain_scale, threshold, gain, queries, keys, step, width, block, last, chunk, span, drops,
+        )  # fmt: skip
+    d_0, d_1, d_2, d_3 = _chunk(
+        k, v, d_k, d_v, limits, whole, rows_0, rows_1, rows_2, rows_3, d_0, d_1, d_2, d_3, first_key, scale,
+        plain_scale, threshold, gain, queries, keys, step, width, block, last, last_chunk, span, drops,
+    )  # fmt: skip
+    inner = tl.arange(0, width)
+    rows = before + tl.arange(0, last)
     there = d_q + first_query + rows[:, None] * step + inner[None, :]
     tl.store(there, (d_0 * plain_scale).to(d_q.dtype.element_ty), mask=rows[:, None] < queries)
+    there = d_q + first_query + tl.arange(0, block)[:, None] * step + inner[None, :]
     if queries > block:
-        values = (d_1 * plain_scale).to(d_q.dtype.element_ty)
-        tl.store(there + block * step, values, mask=rows[:, None] < queries - block)
+        tl.store(there, (d_1 * plain_scale).to(d_q.dtype.element_ty))
     if queries > 2 * block:
-        values = (d_2 * plain_scale).to(d_q.dtype.element_ty)
-        tl.store(there + 2 * block * step, values, mask=rows[:, None] < queries - 2 * block)
+        tl.store(there + block * step, (d_2 * plain_scale).to(d_q.dtype.element_ty))
     if queries > 3 * block:
-        values = (d_3 * plain_scale).to(d_q.dtype.element_ty)
-        tl.store(there + 3 * block * step, values, mask=rows[:, None] < queries - 3 * block)
+        tl.store(there + 2 * block * step, (d_3 * plain_scale).to(d_q.dtype.element_ty))
 
 
 @torch.library.custom_op("blemish::attention", mutates_args=())
@@ -195,10 +219,16 @@ def _attention(
     out = torch.empty_like(q)
     lse = torch.empty(len(q) * heads, q.shape[1], dtype=torch.float32, device=q.device)
     scale, _, threshold, gain = _numbers(q, dropout, heads)
-    _forward[-(-q.shape[1] // _BLOCK), len(q) * heads](
-        q, k, v, limits, out, lse, seed, scale, threshold, gain, chunk=_CHUNK, num_stages=2,
-        **_sizes(q, k, limits, dropout, heads),
-    )  # fmt: skip
+    given = (q, k, v, limits, out, lse, seed, scale, threshold, gain)
+    sizes = _sizes(q, k, limits, dropout, heads)
+    whole = q.shape[1] // _BLOCK
+    if whole:
+        _forward[whole, len(q) * heads](*given, block=_BLOCK, chunk=_CHUNK, first=0, num_stages=2, **sizes)
+    if left := q.shape[1] % _BLOCK:
+        block = _power(left)
+        _forward[1, len(q) * heads](
+            *given, block=block, chunk=_CHUNK, first=whole * _BLOCK, num_warps=max(1, block // 16), **sizes
+        )
     return out, lse
 
 
@@ -210,10 +240,17 @@ def _attention_backward(
     q, k, v, d_out = q.contiguous(), k.contiguous(), v.contiguous(), d_out.contiguous()
     gradients = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
     _backward[(len(q) * heads,)](
-        q, k, v, limits, out, lse, seed, d_out, *gradients, *_numbers(q, dropout, heads), chunk=_CHUNK_BACKWARD,
-        num_stages=1, **_sizes(q, k, limits, dropout, heads),
+        q, k, v, limits, out, lse, seed, d_out, *gradients, *_numbers(q, dropout, heads), block=_BLOCK,
+        last=_power((q.shape[1] - 1) % _BLOCK + 1), chunk=_CHUNK_BACKWARD,
+        last_chunk=_power((k.shape[1] - 1) % _CHUNK_BACKWARD + 1), num_stages=1,
+        **_sizes(q, k, limits, dropout, heads),
     )  # fmt: skip
     return gradients
+
+
+def _power(count: int) -> int:
+    """The smallest power of 2 that holds so many rows and that a product on tensor cores can have."""
+    return max(16, triton.next_power_of_2(count))  # type: ignore[no-any-return]
 
 
 def _numbers(q: Tensor, dropout: float, heads: int) -> tuple[float, float, int, float]:
@@ -228,7 +265,6 @@ def _sizes(q: Tensor, k: Tensor, limits: Tensor, dropout: float, heads: int) -> 
         "keys": k.shape[1],
         "heads": heads,
         "width": q.shape[2] // heads,
-        "block": _BLOCK,
         "span": limits.shape[1],
         "drops": dropout > 0,
     }
