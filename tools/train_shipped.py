@@ -11,6 +11,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -35,13 +38,18 @@ def draw_products(folder: Path, products: int, images: int, size: int, seed: int
     started = time.monotonic()
     with replaced_folder(folder, overwrite=False, marker=MARKER) as beside:
         (beside / MARKER).write_text(f"{products} products, {images} images of {size} px, seed {seed}\n")
-        for number in range(products):
-            home = beside / f"product{number:04d}"
-            home.mkdir()
-            for index in range(images):
-                Image.fromarray(random_product(number, index, size, seed)).save(home / f"{index}.png", compress_level=1)
-            if number % 20 == 0:
-                print(f"product {number} of {products}, {time.monotonic() - started:.0f} s", flush=True)
+        one = partial(_draw_product, beside, images, size, seed)
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+            for number, _ in enumerate(pool.map(one, range(products)), start=1):
+                if number % 20 == 0:
+                    print(f"product {number} of {products}, {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _draw_product(folder: Path, images: int, size: int, seed: int, number: int) -> None:
+    home = folder / f"product{number:04d}"
+    home.mkdir()
+    for index in range(images):
+        Image.fromarray(random_product(number, index, size, seed)).save(home / f"{index}.png", compress_level=1)
 
 
 def main(arguments: list[str]) -> int:
