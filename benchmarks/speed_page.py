@@ -24,12 +24,12 @@ and a backward call for 128 images took 0.25 ms where PyTorch's took 0.46 (both 
 GPU). Dropout elsewhere is a hash as well, and what a step needs is sent without waiting; a step took 19.6 ms before.
 
 What was tried last: blocks that end where the sequence does, a backbone without the stages behind its last level, and
-pseudo-anomalies made in a queue of their own. **The spread between runs is as large as any of it.** On one machine, one
-after the other: 14.87 ms a step before, 14.78 with the shorter blocks (forward and backward calls alone: 0.344 and
+pseudo-anomalies made in a queue of their own. **The spread between runs is as large as any of it.** On one machine,
+one after the other: 14.87 ms a step before, 14.78 with the shorter blocks (forward and backward calls alone: 0.344 and
 0.319 ms for 192 images). On another: 15.87 ms with the other two changes, right after inspection was measured in the
-same process, and 14.47 ms with all three in a process of its own, which is the row above. Why the first of these two was
-slower was not found out; the calls alone explain 0.1 ms. Half precision makes the backbone of the pool 11 % faster and
-is not used.
+same process, and 14.47 ms with all three in a process of its own, which is the row above. Why the first of these two
+was slower was not found out; the calls alone explain 0.1 ms. Half precision makes the backbone of the pool 11 % faster
+and is not used.
 """
 _HEAD = """# How fast
 
