@@ -11,11 +11,11 @@ from xml.sax.saxutils import escape
 
 from naming_page import METRICS as NAMED
 from real_page import I_AUROC_OVER, P_AP_OVER, Results
+from tables import spread, table
 
 from blemish.files import replaced
 
 NAMING = ((2, 1), ("all", 2))  # normal images and examples of a category, as in the paper's table
-ABSENT = "–"
 _COLOURS = ("#45379e", "#bd420d", "#176b3c", "#855400")
 _HEAD = """# Results
 
@@ -27,6 +27,7 @@ standard deviation over seeds. The test set chooses nothing. Each page names com
 | [real.md](real.md) | detection on real images, one model for all products |
 | [naming.md](naming.md) | names of defects from one or two examples |
 | [../performance.md](../performance.md) | speed beside OneNIP as the paper draws it |
+| [shipped.md](shipped.md) | a product never seen, from a few prompts |
 | [service.md](service.md) | the service under load, and killed |
 | [onenip.md](onenip.md), [uniadc.md](uniadc.md), [backbone.md](backbone.md) | what was tried on the way |
 """
@@ -89,12 +90,12 @@ def _detection(real: Results) -> str:
     head = ["product", *(f"{variant}, {name}" for name in ("I-AUROC", "P-AP") for variant in real.variants)]
     rows = []
     for product in I_AUROC_OVER:
-        cells = [_spread([line["i_auroc"] for line in real.of(variant, product)]) for variant in real.variants]
+        cells = [spread([line["i_auroc"] for line in real.of(variant, product)]) for variant in real.variants]
         masks = product in P_AP_OVER
-        cells += [_spread([line["p_ap"] for line in real.of(one, product)] if masks else []) for one in real.variants]
+        cells += [spread([line["p_ap"] for line in real.of(one, product)] if masks else []) for one in real.variants]
         rows.append([product, *cells])
-    means = [_spread(real.means(variant, "i_auroc", I_AUROC_OVER, "all")) for variant in real.variants]
-    means += [_spread(real.means(variant, "p_ap", P_AP_OVER, "all")) for variant in real.variants]
+    means = [spread(real.means(variant, "i_auroc", I_AUROC_OVER, "all")) for variant in real.variants]
+    means += [spread(real.means(variant, "p_ap", P_AP_OVER, "all")) for variant in real.variants]
     rows.append(["**mean**", *means])
     return f"""## Detection
 
@@ -102,7 +103,7 @@ One model for all products, trained on normal images alone; the memory bank (`ba
 
 ![I-AUROC by product, with standard deviations](detection.svg)
 
-{_table(head, rows)}
+{table(head, rows)}
 """
 
 
@@ -118,13 +119,13 @@ def _naming(lines: Sequence[dict[str, Any]]) -> str:
                 == ("magnetic_tile", "image", 320, "densenet169")
                 and (line["normals"], line["defects"], line["variant"]) == (normals, defects, variant)
             ]
-            cells = [_spread([line[metric] for line in own if line[metric] is not None]) for metric in NAMED]
+            cells = [spread([line[metric] for line in own if line[metric] is not None]) for metric in NAMED]
             rows.append([str(normals), str(defects), variant, *cells])
     return f"""## Names
 
 Magnetic tiles, by image: K_n normal images, K_a labelled images of each of five categories.
 
-{_table(head, rows)}
+{table(head, rows)}
 """
 
 
@@ -135,7 +136,7 @@ def _speed(lines: Sequence[dict[str, Any]]) -> str:
 
 Beside OneNIP as the paper draws it, on the same two cores.
 
-{_table(["work", "by", "ratio"], rows)}
+{table(["work", "by", "ratio"], rows)}
 """
 
 
@@ -152,19 +153,8 @@ def _service(lines: Sequence[dict[str, Any]]) -> str:
     ]
     return f"""## Service
 
-{_table(["load", "answered", "beside plain inspection"], rows)}
+{table(["load", "answered", "beside plain inspection"], rows)}
 """
-
-
-def _spread(values: Sequence[float]) -> str:
-    if not values:
-        return ABSENT
-    mean = f"{100 * fmean(values):.1f}"
-    return mean if len(values) == 1 else f"{mean} ± {100 * stdev(values):.1f}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:

@@ -7,8 +7,10 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
+
+from tables import ABSENT, spread, table
 
 from blemish.evaluation.metrics import clopper_pearson
 from blemish.files import replaced
@@ -32,7 +34,6 @@ METRICS = {
 }
 PIXEL_METRICS = frozenset({"p_auroc", "p_ap", "p_f1max", "aupro_30", "aupro_05"})
 NO_PIXEL_METRICS = frozenset({"screw"})
-ABSENT = "–"
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ Protocol `honest`: no test image touches weights, fusion, threshold or the choic
 from normal training images that were held out. Variants themselves were chosen on one half of the test images, see
 below.
 
-{_table(head, rows)}"""
+{table(head, rows)}"""
 
 
 def _peers(results: Results) -> str:
@@ -154,8 +155,8 @@ def _summary(results: Results) -> str:
     for variant in results.variants:
         row = [variant, str(len(results.seeds(variant)))]
         for part in ("all", "report"):
-            row.append(_spread(results.means(variant, "i_auroc", I_AUROC_OVER, part)))
-            row.append(_spread(results.means(variant, "p_ap", P_AP_OVER, part)))
+            row.append(spread(results.means(variant, "i_auroc", I_AUROC_OVER, part)))
+            row.append(spread(results.means(variant, "p_ap", P_AP_OVER, part)))
         rows.append([*row, _seconds(results, variant), _memory(results, variant)])
     head = ["variant", "n", "I-AUROC", "P-AP", "I-AUROC, report", "P-AP, report", "training, s", "memory, GB"]
     return f"""\
@@ -167,19 +168,19 @@ test images, divided by a hash of their names, on which no variant was chosen ([
 columns are of all test images. Memory is the most that the process held, training and inspecting, where it was
 measured. Rows were timed on different processors, some beside other work: their training times do not compare.
 
-{_table(head, rows)}"""
+{table(head, rows)}"""
 
 
 def _seconds(results: Results, variant: str) -> str:
     """Training time over the seeds; a variant that trains nothing has none."""
     seconds = {line["seed"]: line["train_seconds"] for line in results if line["variant"] == variant}
-    return _spread(list(seconds.values()), scale=1, digits=0) if any(seconds.values()) else ABSENT
+    return spread(list(seconds.values()), scale=1, digits=0) if any(seconds.values()) else ABSENT
 
 
 def _memory(results: Results, variant: str) -> str:
     """Peak of memory over the seeds that have one."""
     peaks = {line["seed"]: line.get("peak_megabytes") for line in results if line["variant"] == variant}
-    return _spread([peak for peak in peaks.values() if peak], scale=1 / 1024)
+    return spread([peak for peak in peaks.values() if peak], scale=1 / 1024)
 
 
 def _product(results: Results, product: Product) -> str:
@@ -198,15 +199,15 @@ def _product(results: Results, product: Product) -> str:
 
 {product.note}{beside}
 
-{_table(["percent", *METRICS.values()], rows + paper)}
+{table(["percent", *METRICS.values()], rows + paper)}
 
-{_table(["at the threshold", "false alarms", "escapes"], counts)}"""
+{table(["at the threshold", "false alarms", "escapes"], counts)}"""
 
 
 def _metric(lines: list[dict[str, Any]], product: str, metric: str) -> str:
     if product in NO_PIXEL_METRICS and metric in PIXEL_METRICS:
         return ABSENT
-    return _spread([line[metric] for line in lines if line[metric] is not None])
+    return spread([line[metric] for line in lines if line[metric] is not None])
 
 
 def _verdicts(variant: str, lines: list[dict[str, Any]]) -> list[str]:
@@ -267,17 +268,4 @@ Ours in the tables above: mean ± sample standard deviation over the seeds. Fals
 rejected, escapes defective images that passed: mean number over the seeds and, in brackets, the 95 % Clopper–Pearson
 interval of the lowest seed's rate. {ABSENT}: not measured or not defined.
 
-{_table(["variant", "seeds", "command", "commit", "machine"], rows)}"""
-
-
-def _spread(values: Sequence[float], scale: float = 100, digits: int = 1) -> str:
-    """Mean ± sample standard deviation; without the latter for one value."""
-    if not values:
-        return ABSENT
-    mean = f"{scale * fmean(values):.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ± {scale * stdev(values):.{digits}f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+{table(["variant", "seeds", "command", "commit", "machine"], rows)}"""

@@ -16,6 +16,7 @@ import load_page
 import naming_page
 import overview_page
 import real_page
+import shipped_page
 import speed_page
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -26,6 +27,7 @@ PAGES = (
     "results/naming.md",
     "results/real.md",
     "results/service.md",
+    "results/shipped.md",
 )
 
 
@@ -35,6 +37,7 @@ def write(docs: Path) -> None:
     real_page.write_page(results / "real.jsonl")
     naming_page.write_page(results / "naming.jsonl")
     speed_page.write_page(results / "speed.jsonl", docs / "performance.md")
+    shipped_page.write_page(results / "shipped.jsonl", results / "shipped.md")
     load_page.write_page(results / "service.jsonl", results / "service.md")
     overview_page.write_page(results)
 

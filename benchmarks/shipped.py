@@ -4,14 +4,16 @@
     python benchmarks/shipped.py --model shipped.blemish --prompts 1 4 8 --seeds 0 1 2
     python benchmarks/shipped.py --model shipped.blemish --prompts 1 4 8 --seeds 0 1 2 --bank
 
-Prompts are drawn by seed from the normal training images, of different parts where these are known. Both variants see
-the same images and are told the product. Appends one JSON line per (variant, product, prompts, seed) to
-docs/results/shipped.jsonl and skips what is finished.
+Prompts are drawn by seed from the normal training images, of different parts where these are known. All variants see
+the same images and are told the product; the shipped model is judged with several shares of its refiner. Appends one
+JSON line per (variant, product, prompts, seed, part of the test images) to docs/results/shipped.jsonl and skips what is
+finished.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shlex
 import sys
@@ -20,20 +22,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from real import FOLDERS, ROOT, Scoring, commit, machine, memory_bank
+from real import FOLDERS, ROOT, Scoring, commit, machine, memory_bank, unjudged
 
-from blemish.backbones.backbone import load_backbone
+from blemish.backbones.backbone import Backbone, load_backbone
 from blemish.config import BackboneConfig
 from blemish.data.dataset import Dataset
 from blemish.data.sample import Sample
-from blemish.evaluation.record import ImageRecord
 from blemish.inspection import Failure
 from blemish.inspector import Inspector
 from blemish.procedural.seeding import generator
+from blemish.scoring import image_score
 from blemish.training.add_product import add_products
 
 LINES = ROOT / "docs" / "results" / "shipped.jsonl"
 METRICS = ("i_auroc", "p_ap", "p_auroc", "aupro_30")
+SHARES = (0, 0.3, 0.6)  # of the refiner; the last one is that of the preset
 
 
 def draw_prompts(normals: tuple[Sample, ...], count: int, seed: int) -> tuple[Sample, ...]:
@@ -45,17 +48,35 @@ def draw_prompts(normals: tuple[Sample, ...], count: int, seed: int) -> tuple[Sa
     return tuple(list(found.values())[:count])
 
 
-def shipped(model: Inspector, dataset: Dataset, product: str, prompts: tuple[Sample, ...]) -> Scoring:
-    """Add the product to the model and inspect its test images."""
+def shipped(model: Inspector, dataset: Dataset, product: str, prompts: tuple[Sample, ...]) -> dict[str, Scoring]:
+    """Add the product to the model and inspect its test images, for each share of the refiner."""
     inspector, _, _ = add_products(model, replace(dataset, samples=prompts))
-    scoring = Scoring(inspector.size)
+    own = inspector.calibration[product].fusion
+    distance = own.reconstruction / (1 - model.config.refiner_share)
+    weights = {
+        share: own.model_copy(update={"reconstruction": (1 - share) * distance, "refiner": share}) for share in SHARES
+    }
+    found = {share: Scoring(inspector.size) for share in SHARES}
     samples = dataset.test(product)
-    found = inspector.inspect_many([sample.path for sample in samples], product=product)
-    for sample, one in zip(samples, found, strict=True):
-        if isinstance(one, Failure):
-            raise one.error
-        scoring.add(sample, ImageRecord.of(sample, one), one.anomaly_map)
-    return scoring
+    for sample, raw in zip(samples, inspector.raw_maps([one.path for one in samples], product=product), strict=True):
+        if isinstance(raw, Failure):
+            raise raw.error
+        for share, scoring in found.items():
+            fused = inspector.fused(raw, weights[share])
+            scoring.add(sample, unjudged(sample, image_score(fused)), fused)
+    named = {
+        share: "shipped" if share == model.config.refiner_share else f"shipped, share {share:g}" for share in SHARES
+    }
+    return {named[share]: scoring for share, scoring in found.items()}
+
+
+def banked(
+    extractor: Backbone, dataset: Dataset, product: str, prompts: tuple[Sample, ...], seed: int, size: int
+) -> dict[str, Scoring]:
+    """A memory bank of the same images."""
+    scoring = Scoring(size)
+    memory_bank(extractor, prompts, dataset.test(product), seed, scoring)
+    return {"bank": scoring}
 
 
 def main() -> None:
@@ -63,7 +84,6 @@ def main() -> None:
     add = parser.add_argument
     add("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/")
     add("--model", required=True, help="that tools/train_shipped.py wrote")
-    add("--name", default="shipped", help="of the variant (default: %(default)s)")
     add("--prompts", nargs="+", type=int, default=[1, 4, 8], help="normal images (default: 1 4 8)")
     add("--seeds", nargs="+", type=int, default=[0, 1, 2])
     add("--products", nargs="+", help="only these")
@@ -79,37 +99,35 @@ def main() -> None:
     if options.lines.is_file():
         rows = map(json.loads, options.lines.read_text(encoding="utf-8").splitlines())
         done = {(row["variant"], row["product"], row["prompts"], row["seed"]) for row in rows}
-    name, code = "bank" if options.bank else options.name, commit()
-    for product in options.products or dataset.products:
-        for count in options.prompts:
-            for seed in options.seeds:
-                if (name, product, count, seed) in done:
-                    continue
-                started = time.monotonic()
-                prompts = draw_prompts(dataset.train_normals(product), count, seed)
-                if options.bank:
-                    scoring = Scoring(model.size)
-                    memory_bank(extractor, prompts, dataset.test(product), seed, scoring)
-                else:
-                    scoring = shipped(model, dataset, product, prompts)
-                for part, scores in scoring.finish().items():
-                    row = {
-                        "variant": name,
-                        "product": product,
-                        "prompts": count,
-                        "seed": seed,
-                        "part": part,
-                        **{metric: getattr(scores[0], metric) for metric in METRICS},
-                        "seconds": round(time.monotonic() - started, 1),
-                        "command": shlex.join(["python", *sys.argv]),
-                        "commit": code,
-                        "machine": machine(),
-                    }
-                    with open(options.lines, "a", encoding="utf-8") as file:
-                        file.write(json.dumps(row) + "\n")
-                    if part == "all":
-                        values = " ".join(f"{m} {100 * row[m]:.1f}" for m in METRICS if row[m] is not None)
-                        print(f"{name} {product} {count} {seed}: {values}, {row['seconds']} s", flush=True)
+    code = commit()
+    for product, count, seed in itertools.product(options.products or dataset.products, options.prompts, options.seeds):
+        if ("bank" if options.bank else "shipped", product, count, seed) in done:
+            continue
+        started = time.monotonic()
+        prompts = draw_prompts(dataset.train_normals(product), count, seed)
+        if options.bank:
+            found = banked(extractor, dataset, product, prompts, seed, model.size)
+        else:
+            found = shipped(model, dataset, product, prompts)
+        common = {
+            "product": product,
+            "prompts": count,
+            "seed": seed,
+            "seconds": round(time.monotonic() - started, 1),
+            "command": shlex.join(["python", *sys.argv]),
+            "commit": code,
+            "machine": machine(),
+        }
+        lines = []
+        for variant, scoring in found.items():
+            for part, scores in scoring.finish().items():
+                values = {metric: getattr(scores[0], metric) for metric in METRICS}
+                lines.append({"variant": variant, "part": part, **common, **values})
+                if part == "choose":
+                    shown = " ".join(f"{m} {100 * v:.1f}" for m, v in values.items() if v is not None)
+                    print(f"{variant} {product} {count} {seed}: {shown}, {common['seconds']} s", flush=True)
+        with open(options.lines, "a", encoding="utf-8") as file:  # at once, so that a killed run leaves none
+            file.write("".join(json.dumps(line) + "\n" for line in lines))
 
 
 if __name__ == "__main__":

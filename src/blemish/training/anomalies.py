@@ -32,7 +32,7 @@ class AnomalyMaker:
             self._images = store.tensor(pixels.shape, torch.uint8)
             self._images.copy_(torch.from_numpy(np.ascontiguousarray(pixels)))
             # what is made is looked at on the way; in a queue of its own that waits for no training step
-            self._queue = torch.cuda.Stream(device)
+            self._queue = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._queue.wait_stream(torch.cuda.current_stream(device))
 
     @property

@@ -1,0 +1,108 @@
+"""The page docs/results/shipped.md from docs/results/shipped.jsonl; `python benchmarks/results.py` calls it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from real_page import I_AUROC_OVER, NO_PIXEL_METRICS, P_AP_OVER
+from tables import spread, table
+
+from blemish.files import replaced
+
+_PAGE = """# A product never seen, from a few prompts
+
+Written by `make results` from [shipped.jsonl](shipped.jsonl); do not edit. What follows from it: [onenip.md](onenip.md).
+
+No training on the product: some of its normal images are the prompts, drawn by seed, of different parts where these are
+known. `bank` is a memory bank of the same images (embedded backbone, levels of strides 8 and 16, 20,000 patches at
+most, as in [real.md](real.md)); {variants}.
+All variants are told the product. Percent of all test images: mean ± sample standard deviation over n seeds, in the
+first table of the mean over {image} (I-AUROC) and {pixel} (P-AP).
+
+{summary}
+
+## By product
+
+{products}
+
+## Runs
+
+{runs}
+"""
+_TITLES = {
+    "shipped": "`shipped` is what `tools/train_shipped.py` writes, with a refiner trained on procedural products",
+    "shipped, share 0.3": "`share 0.3` gives that refiner half of the weight that `fast` gives its own",
+    "shipped, share 0": "`share 0` none, which leaves the distance to the nearest patch of the prompts",
+}
+Line = dict[str, Any]
+
+
+def write_page(lines: Path, page: Path) -> None:
+    """Write the page."""
+    rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    variants = list(dict.fromkeys(row["variant"] for row in rows))
+    text = _PAGE.format(
+        variants="; ".join(title for name, title in _TITLES.items() if name in variants),
+        image=", ".join(I_AUROC_OVER),
+        pixel=", ".join(P_AP_OVER),
+        summary=_summary(rows, variants),
+        products=_products(rows, variants),
+        runs="\n".join(_runs(rows)),
+    )
+    with replaced(page) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _of(rows: Sequence[Line], **wanted: Any) -> list[Line]:
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def _counts(rows: Sequence[Line]) -> list[int]:
+    return sorted({row["prompts"] for row in rows})
+
+
+def _summary(rows: Sequence[Line], variants: Sequence[str]) -> str:
+    found = []
+    for count in _counts(rows):
+        for variant in variants:
+            own = _of(rows, variant=variant, prompts=count, part="all")
+            means = {
+                metric: _means(own, metric, products) for metric, products in
+                (("i_auroc", I_AUROC_OVER), ("p_ap", P_AP_OVER), ("aupro_30", P_AP_OVER))
+            }  # fmt: skip
+            seeds = str(len(means["i_auroc"]))
+            found.append([str(count), variant, seeds, *(spread(values) for values in means.values())])
+    return table(["prompts", "variant", "n", "I-AUROC", "P-AP", "AUPRO 0.3"], found)
+
+
+def _means(rows: Sequence[Line], metric: str, products: Sequence[str]) -> list[float]:
+    """Per seed the mean over the products, of the seeds that have all of them."""
+    means = []
+    for seed in sorted({row["seed"] for row in rows}):
+        known = {row["product"]: row[metric] for row in _of(rows, seed=seed)}
+        if all(product in known for product in products):
+            means.append(fmean(known[product] for product in products))
+    return means
+
+
+def _products(rows: Sequence[Line], variants: Sequence[str]) -> str:
+    products = list(dict.fromkeys(row["product"] for row in rows))
+    found = []
+    for count in _counts(rows):
+        for variant in variants:
+            cells = []
+            for product in products:
+                own = _of(rows, variant=variant, prompts=count, product=product, part="all")
+                pixels = [row["p_ap"] for row in own if row["p_ap"] is not None and product not in NO_PIXEL_METRICS]
+                image = spread([row["i_auroc"] for row in own])
+                cells.append(f"{image} / {spread(pixels)}" if pixels else image)
+            found.append([str(count), variant, *cells])
+    return "I-AUROC / P-AP.\n\n" + table(["prompts", "variant", *products], found)
+
+
+def _runs(rows: Sequence[Line]) -> list[str]:
+    return sorted({f"- `{row['command']}`, commit {row['commit']}, {row['machine']}" for row in rows})
