@@ -64,10 +64,8 @@ def shipped(model: Inspector, dataset: Dataset, product: str, prompts: tuple[Sam
         for share, scoring in found.items():
             fused = inspector.fused(raw, weights[share])
             scoring.add(sample, unjudged(sample, image_score(fused)), fused)
-    named = {
-        share: "shipped" if share == model.config.refiner_share else f"shipped, share {share:g}" for share in SHARES
-    }
-    return {named[share]: scoring for share, scoring in found.items()}
+    preset = model.config.refiner_share
+    return {"shipped" if one == preset else f"shipped, share {one:g}": scoring for one, scoring in found.items()}
 
 
 def banked(

@@ -15,7 +15,8 @@ from blemish.files import replaced
 
 _PAGE = """# A product never seen, from a few prompts
 
-Written by `make results` from [shipped.jsonl](shipped.jsonl); do not edit. What follows from it: [onenip.md](onenip.md).
+Written by `make results` from [shipped.jsonl](shipped.jsonl); do not edit; [onenip.md](onenip.md) says
+what follows from it.
 
 No training on the product: some of its normal images are the prompts, drawn by seed, of different parts where these are
 known. `bank` is a memory bank of the same images (embedded backbone, levels of strides 8 and 16, 20,000 patches at
