@@ -20,11 +20,14 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
+import numpy as np
 import torch
 from real import FOLDERS, ROOT, Scoring, commit, machine, memory_bank, unjudged
 
 from blemish.backbones.backbone import Backbone, load_backbone
+from blemish.calibration import FusionWeights
 from blemish.config import BackboneConfig
 from blemish.data.dataset import Dataset
 from blemish.data.sample import Sample
@@ -33,10 +36,11 @@ from blemish.inspector import Inspector
 from blemish.procedural.seeding import generator
 from blemish.scoring import image_score
 from blemish.training.add_product import add_products
+from blemish.training.images import TrainingSet
 
 LINES = ROOT / "docs" / "results" / "shipped.jsonl"
 METRICS = ("i_auroc", "p_ap", "p_auroc", "aupro_30")
-SHARES = (0, 0.3, 0.6)  # of the refiner; the last one is that of the preset
+SHARES = (0, 0.15, 0.3, 0.6)  # of the refiner; the last one is that of the preset
 
 
 def draw_prompts(normals: tuple[Sample, ...], count: int, seed: int) -> tuple[Sample, ...]:
@@ -48,9 +52,16 @@ def draw_prompts(normals: tuple[Sample, ...], count: int, seed: int) -> tuple[Sa
     return tuple(list(found.values())[:count])
 
 
-def shipped(model: Inspector, dataset: Dataset, product: str, prompts: tuple[Sample, ...]) -> dict[str, Scoring]:
-    """Add the product to the model and inspect its test images, for each share of the refiner."""
-    inspector, _, _ = add_products(model, replace(dataset, samples=prompts))
+def shipped(
+    model: Inspector, dataset: Dataset, product: str, prompts: tuple[Sample, ...]
+) -> tuple[dict[str, Scoring], float]:
+    """Add the product to the model and inspect its test images, for each share of the refiner.
+
+    Returns:
+        What was found by each variant, and the refiner's level on normal images.
+    """
+    few = replace(dataset, samples=prompts)
+    inspector, _, _ = add_products(model, few)
     own = inspector.calibration[product].fusion
     distance = own.reconstruction / (1 - model.config.refiner_share)
     weights = {
@@ -65,7 +76,18 @@ def shipped(model: Inspector, dataset: Dataset, product: str, prompts: tuple[Sam
             fused = inspector.fused(raw, weights[share])
             scoring.add(sample, unjudged(sample, image_score(fused)), fused)
     preset = model.config.refiner_share
-    return {"shipped" if one == preset else f"shipped, share {one:g}": scoring for one, scoring in found.items()}
+    names = {one: "shipped" if one == preset else f"shipped, share {one:g}" for one in SHARES}
+    return {names[one]: scoring for one, scoring in found.items()}, refiner_level(inspector, few, product)
+
+
+def refiner_level(inspector: Inspector, dataset: Dataset, product: str) -> float:
+    """What a normal pixel's evidence rarely exceeds: the mean over held-out images of its 99th percentile."""
+    config = inspector.config
+    held = TrainingSet.of(dataset, config.hold_out, config.seed).held
+    images = [one.load(inspector.size, None, config.seed) for one in held]
+    alone = FusionWeights(reconstruction=0, refiner=1, evidence=True)
+    raw = inspector.raw_maps(images, product=product)
+    return fmean(float(np.quantile(inspector.fused(one, alone), 0.99)) for one in raw if not isinstance(one, Failure))
 
 
 def banked(
@@ -104,13 +126,14 @@ def main() -> None:
         started = time.monotonic()
         prompts = draw_prompts(dataset.train_normals(product), count, seed)
         if options.bank:
-            found = banked(extractor, dataset, product, prompts, seed, model.size)
+            found, level = banked(extractor, dataset, product, prompts, seed, model.size), None
         else:
-            found = shipped(model, dataset, product, prompts)
+            found, level = shipped(model, dataset, product, prompts)
         common = {
             "product": product,
             "prompts": count,
             "seed": seed,
+            "refiner_level": level,
             "seconds": round(time.monotonic() - started, 1),
             "command": shlex.join(["python", *sys.argv]),
             "commit": code,

@@ -25,6 +25,7 @@ from blemish.kept.images import KeptImages, write_kept
 CONFIG, CALIBRATION, CARD = "config.json", "calibration.json", "README.md"
 CURVE, SEEN = "curve.jsonl", "seen.txt"
 FORMAT = 3
+SHIPPED = "shipped"  # the model that comes with the package; a folder of that name goes first
 
 
 ExportFormat = Literal["onnx", "openvino"]
@@ -91,15 +92,19 @@ class Header(BaseModel):
 
 
 def locate(model: str | Path, *, offline: bool) -> Path:
-    """The folder of a model; a hub id, which no folder `owner` nor the ending `.blemish` makes look like a path, is
-    downloaded to the hub's own cache.
+    """The folder of a model.
+
+    `shipped` is the package's own unless there is such a folder; a hub id, which no folder `owner` nor the ending
+    `.blemish` makes look like a path, is downloaded to the hub's own cache.
 
     Raises:
-        ModelError: there is neither.
+        ModelError: there is none.
     """
     folder = Path(model)
     if folder.is_dir():
         return folder
+    if model == SHIPPED:
+        return Path(str(files("blemish") / "shipped"))
     mistyped = folder.suffix == ".blemish" or folder.parent.is_dir()
     if offline or mistyped or not re.fullmatch(HUB_ID, str(model)):
         raise ModelError(f"There is no model folder {model}.", "Check the path, or train one: blemish train --help.")

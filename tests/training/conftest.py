@@ -53,13 +53,13 @@ def tiny_config(request: pytest.FixtureRequest) -> TrainConfig:
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two products, stripes and spots, ten normal images each."""
+    """Two products, stripes and spots, 16 normal images each."""
     root = tmp_path_factory.mktemp("tiny")
     for product, wave in (("stripes", (0.0, 0.4)), ("spots", (0.3, 0.3))):
         folder = root / product / "train" / "good"
         folder.mkdir(parents=True)
         rows, columns = np.mgrid[:64, :64]
-        for number in range(10):
+        for number in range(16):
             rng = np.random.default_rng([number, len(product)])
             pattern = np.sin(wave[0] * rows + number) * 50 + np.sin(wave[1] * columns) * 60 + 128
             pixels = np.clip(pattern + rng.normal(0, 4, pattern.shape), 0, 255).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from blemish.config import TeachConfig, TrainConfig
 from blemish.data.dataset import Dataset
@@ -17,7 +19,8 @@ from blemish.data.defects import DefectExample, Marking
 from blemish.errors import ConfigError, DataError
 from blemish.inspection import Failure
 from blemish.inspector import Inspector
-from blemish.training.add_product import add_products, without_products
+from blemish.procedural.demo import make_demo
+from blemish.training.add_product import add_products, prompted, without_products
 from blemish.training.teach import teach
 from blemish.training.train import train
 
@@ -147,3 +150,49 @@ def test_only_a_trained_model_forgets(tiny_folder: Path, tiny_config: TrainConfi
     model = train(Dataset.from_folder(tiny_folder), paper)
     with pytest.raises(ConfigError, match="forget"):
         without_products(model, 500)
+
+
+def test_a_prompt_on_the_command_line(
+    run: Run, tiny_folder: Path, tiny_config: TrainConfig, rings: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "line.blemish"
+    train(Dataset.from_folder(tiny_folder), tiny_config, output=model)
+    first, second, third = images_of(rings.parent, rings.name)[:3]
+    options = ["--prompt", first, "--prompt", second, "--product", "rings", "--json"]
+    result = run("inspect", model, third, *options)
+    assert result.exit_code == 0, result.output
+    assert "Prompted with 2 normal images" in result.output
+    assert json.loads(result.stdout)["product"] == "rings"
+    assert Inspector.load(model).products == ("spots", "stripes")
+
+    known = run("inspect", model, third, "--prompt", first, "--product", "spots")
+    assert (known.exit_code, "needs no prompt" in known.output) == (2, True)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    unreadable = run("inspect", model, third, "--prompt", first, "--prompt", broken)
+    assert (unreadable.exit_code, "broken.png" in unreadable.output) == (2, True)
+    assert not (Path.cwd() / "inspections").exists()
+
+
+def test_the_shipped_model_needs_a_prompt(run: Run, rings: Path, tmp_path: Path) -> None:
+    good = images_of(rings.parent, rings.name)[0]
+    for command in (
+        ("inspect", "shipped", good),
+        ("evaluate", "shipped", rings),
+        ("export", "shipped", "-o", tmp_path / "x"),
+    ):
+        result = run(*command)
+        assert (result.exit_code, "knows no product yet" in result.output) == (2, True), result.output
+
+
+def test_the_shipped_model_finds_defects_in_what_it_has_never_seen(tmp_path: Path) -> None:
+    make_demo(tmp_path, train=1, test_normal=10, test_defective=10)
+    dataset = Dataset.from_folder(tmp_path)
+    shipped = Inspector.load("shipped", offline=True)
+    for product in ("capsule", "gear"):
+        prompts = [one.path for one in dataset.samples if one.product == product and one.split == "train"][:1]
+        inspector = prompted(shipped, prompts, product)
+        test = dataset.test(product)
+        found = maps(inspector, [one.path for one in test], product)
+        truth = [one.defective for one in test]
+        assert roc_auc_score(truth, [one.score for one in found]) > 0.75, product

@@ -57,7 +57,7 @@ def test_few_images_train_and_calibrate_with_copies(groups: list[str | None], or
         assert len({image.group for image in training.train}) > 1 or originals >= COPIES
 
 
-@pytest.mark.parametrize("groups", [[None] * FEW, ["a"] * 4 + ["b"] * 4, [None] * 40])
+@pytest.mark.parametrize("groups", [[None] * FEW, ["a"] * 8 + ["b"] * 8, [None] * 40])
 def test_enough_images_are_divided(groups: list[str | None]) -> None:
     training = TrainingSet.of(data(groups), 0.3, seed=1)
     assert not any(image.copy for image in (*training.train, *training.held))

@@ -135,11 +135,11 @@ def samples(groups: list[str | None], product: str = "nut") -> tuple[Sample, ...
 
 
 def test_no_group_stands_on_both_sides() -> None:
-    dataset = Dataset(samples([f"tile {number // 4}" for number in range(40)]) + samples([None] * 10, "bolt"))
+    dataset = Dataset(samples([f"tile {number // 4}" for number in range(40)]) + samples([None] * 20, "bolt"))
     training = TrainingSet.of(dataset, 0.2, seed=1)
     assert training.products == ("bolt", "nut")
     assert not {image.group for image in training.train} & {image.group for image in training.held}
-    assert len(training.train) + len(training.held) == 50
+    assert len(training.train) + len(training.held) == 60
     assert training == TrainingSet.of(replace(dataset, samples=dataset.samples[::-1]), 0.2, seed=1)
 
 

@@ -213,8 +213,8 @@ def test_calibration_images_are_read_before_the_training(
 ) -> None:
     """The images that would calibrate are damaged: better to hear of it before hours of training."""
     (tmp_path / "few").mkdir()
-    for number in range(9):
-        (tmp_path / "few" / f"{number}.png").write_bytes((tiny_folder / f"spots/train/good/0{number}.png").read_bytes())
+    for path in (tiny_folder / "spots/train/good").iterdir():
+        (tmp_path / "few" / path.name).write_bytes(path.read_bytes())
     dataset = Dataset.from_folder(tmp_path)
     held = TrainingSet.of(dataset, 0.4, tiny_config.seed).held
     assert not any(image.copy for image in held)

@@ -50,7 +50,7 @@ def add_product(
         raise ConfigError("It is not said where the new model goes.", "Add: -o NEW")
     check_target(output, overwrite=overwrite, marker=CONFIG)
     dataset = Dataset.from_folder(*data)
-    inspector = load_inspector(model, options.Engine.auto, device, offline)
+    inspector = load_inspector(model, options.Engine.auto, device, offline, grows=True)
     with training_progress() as progress:
         grown, confused, failures = add_products(
             inspector, dataset, rois=read_rois(roi or [], dataset.products), progress=progress

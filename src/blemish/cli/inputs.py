@@ -21,11 +21,27 @@ if TYPE_CHECKING:
 STANDARD_INPUT = "-"
 
 
-def load_inspector(model: str, engine: Engine, device: str, offline: bool) -> Inspector:
-    """The model that MODEL names."""
+def load_inspector(model: str, engine: Engine, device: str, offline: bool, *, grows: bool = False) -> Inspector:
+    """The model that MODEL names; one that `grows` may know no product yet.
+
+    Raises:
+        ConfigError: it knows none, as the shipped one.
+    """
     from blemish.inspector import Inspector
 
-    return Inspector.load(model, engine=engine.value, device=device, offline=offline)
+    inspector = Inspector.load(model, engine=engine.value, device=device, offline=offline)
+    if not grows:
+        require_products(model, inspector.products)
+    return inspector
+
+
+def require_products(model: str, products: Sequence[str]) -> None:
+    """Raises ConfigError for a model without any, as the shipped one."""
+    if not products:
+        raise ConfigError(
+            f"The model {model} knows no product yet.",
+            "Show it normal images: blemish inspect --prompt FILE, or blemish add-product.",
+        )
 
 
 def named_images(inputs: Sequence[str]) -> tuple[Iterator[Path], int | None]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from blemish.inspector import Inspector
 
 DEFAULT_OUTPUT = "inspections"
+_PROMPTED = "product"  # its name unless --product says another
 
 
 def inspect(
@@ -54,6 +55,16 @@ def inspect(
         typer.Option("--fail-on-defect", help="Exit with 1 when an image is defective (no verdict is no defect)."),
     ] = False,
     product: options.Product = None,
+    prompt: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--prompt",
+            metavar="FILE",
+            help="A normal image of a product that the model does not know, which all images then show; may be "
+            "repeated. Named by --product.",
+            show_default=False,
+        ),
+    ] = None,
     roi: options.Roi = None,
     batch: Annotated[
         int, typer.Option(min=1, help="Images at a time; changes no result.", rich_help_panel=options.RUNTIME)
@@ -101,6 +112,8 @@ def inspect(
 
         blemish inspect line.blemish part.png --json --fail-on-defect
 
+        blemish inspect shipped new/ --prompt good-part.png
+
         find /camera -name '*.png' | blemish inspect line.blemish - -o today
 
         blemish inspect line.blemish paths.parquet -o table --runner ray --address ray://head:10001 --worker-gpus 1
@@ -111,6 +124,8 @@ def inspect(
 
         if roi:
             raise ConfigError("Regions of interest are part of the model here.", "Set them: blemish calibrate --roi")
+        if prompt:
+            raise ConfigError("Prompts are part of the model here.", "Add the product to it: blemish add-product")
         job = RayJob(
             model, engine.value, device, offline, product, batch, address=address, workers=workers, gpus=worker_gpus
         )
@@ -122,7 +137,9 @@ def inspect(
 
     started = time.monotonic()
     paths, total = named_images(images)
-    inspector = load_inspector(model, engine, device, offline)
+    inspector = load_inspector(model, engine, device, offline, grows=bool(prompt))
+    if prompt:
+        inspector, product = _prompted(inspector, prompt, product)
     for name, mask in read_rois(roi or [], inspector.products, product).items():
         inspector = inspector.with_roi(name, mask)
     if product is not None:
@@ -146,6 +163,21 @@ def inspect(
         raise
     summary.print(time.monotonic() - started, output, to_stderr=as_json)
     exit_with(summary.inspected.total(), summary.defective.total(), summary.unreadable, fail_on_defect=fail_on_defect)
+
+
+def _prompted(inspector: Inspector, prompt: list[Path], product: str | None) -> tuple[Inspector, str]:
+    """The model with a product more, and that product's name."""
+    from blemish.cli.console import duration, say
+    from blemish.training.add_product import prompted
+
+    started, name = time.monotonic(), product or _PROMPTED
+    inspector = prompted(inspector, prompt, name)
+    say(
+        f"Prompted with {len(prompt)} normal image{'s' * (len(prompt) > 1)} in {duration(time.monotonic() - started)}; "
+        f"false-alarm rate {inspector.calibration[name].statement()}.",
+        stderr=True,
+    )
+    return inspector, name
 
 
 def _folder(path: Path, inspector: Inspector, model: str, overwrite: bool, overlays: bool) -> OutputFolder:

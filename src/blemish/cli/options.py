@@ -45,7 +45,10 @@ class Precision(str, Enum):
 RUNTIME, DATA, CLUSTER, KEPT = "Runtime", "Data", "Cluster", "What is kept"
 
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Model folder, or id on the Hugging Face Hub.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="MODEL", help="Model folder, id on the Hugging Face Hub, or the 'shipped' one.", show_default=False
+    ),
 ]
 Data = Annotated[
     list[Path],

@@ -85,6 +85,7 @@ def serve(
     import uvicorn
 
     from blemish import model_folder
+    from blemish.cli.inputs import require_products
     from blemish.inspector import Inspector
     from blemish.serving.api import build_app
     from blemish.serving.retention import Retention
@@ -94,7 +95,7 @@ def serve(
 
     token = _token(host)
     folder = model_folder.locate(model, offline=offline)
-    model_folder.read_header(folder)
+    require_products(str(model), model_folder.read_header(folder).products)
 
     def load(path: Path) -> Inspector:
         return Inspector.load(path, engine=engine.value, device=device, offline=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +13,9 @@ from torch import nn
 
 from blemish.calibration import Calibration
 from blemish.data.dataset import Dataset
+from blemish.data.decode import load_square
 from blemish.data.duplicates import file_hashes
+from blemish.data.sample import Sample
 from blemish.engines.torch_engine import TorchEngine
 from blemish.errors import ConfigError, DataError
 from blemish.inspection import Failure
@@ -104,6 +107,28 @@ def add_products(
         grown = grown.with_roi(name, mask)
     grown = fit_products(grown, training, report)
     return grown, _confused(inspector, grown), tuple(failures)
+
+
+def prompted(inspector: Inspector, images: Sequence[Path], product: str) -> Inspector:
+    """The model with one more product, which it knows from a few normal images: OneNIP's prompt taken at its word.
+
+    Args:
+        inspector: a trained model.
+        images: files that show normal parts; one is enough.
+        product: its name.
+
+    Raises:
+        ImageError: one of the images cannot be read.
+        ConfigError: the product is known already, or the model was exported.
+    """
+    if product in inspector.products:
+        raise ConfigError(
+            f"The model knows the product '{product}', so it needs no prompt.", "Name another one: --product."
+        )
+    for path in images:
+        load_square(path, inspector.size)  # of several images none may be left out
+    samples = tuple(Sample(path, product, "train", "normal") for path in images)
+    return add_products(inspector, Dataset(samples))[0]
 
 
 def without_products(inspector: Inspector, prompt_patches: int) -> Inspector:

@@ -19,7 +19,7 @@ from blemish.procedural.seeding import generator
 from blemish.synthesis.alter import SHADING, alter
 from blemish.tiling import Tiling
 
-FEW = 8
+FEW = 16
 """A product with fewer normal training images learns from altered copies of them as well."""
 _COPIES = 24
 _MEASURED, _MOST_TILES = 100, 8
