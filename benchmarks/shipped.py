@@ -1,8 +1,7 @@
 """A product never seen, from a few normal images as prompts, without training, beside a memory bank.
 
-    python tools/train_shipped.py --output shipped.blemish
-    python benchmarks/shipped.py --model shipped.blemish --prompts 1 4 8 --seeds 0 1 2
-    python benchmarks/shipped.py --model shipped.blemish --prompts 1 4 8 --seeds 0 1 2 --bank
+    python benchmarks/shipped.py --prompts 1 4 8 --seeds 0 1 2
+    python benchmarks/shipped.py --prompts 1 4 8 --seeds 0 1 2 --bank
 
 Prompts are drawn by seed from the normal training images, of different parts where these are known. All variants see
 the same images and are told the product; the shipped model is judged with several shares of its refiner. Appends one
@@ -40,7 +39,7 @@ from blemish.training.images import TrainingSet
 
 LINES = ROOT / "docs" / "results" / "shipped.jsonl"
 METRICS = ("i_auroc", "p_ap", "p_auroc", "aupro_30")
-SHARES = (0, 0.15, 0.3, 0.6)  # of the refiner; the last one is that of the preset
+SHARES = (0, 0.15, 0.3, 0.6)  # of the refiner
 
 
 def draw_prompts(normals: tuple[Sample, ...], count: int, seed: int) -> tuple[Sample, ...]:
@@ -103,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/")
-    add("--model", required=True, help="that tools/train_shipped.py wrote")
+    add("--model", default="shipped", help="the package's own, or one that tools/train_shipped.py wrote")
     add("--prompts", nargs="+", type=int, default=[1, 4, 8], help="normal images (default: 1 4 8)")
     add("--seeds", nargs="+", type=int, default=[0, 1, 2])
     add("--products", nargs="+", help="only these")

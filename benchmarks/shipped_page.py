@@ -35,9 +35,11 @@ first table of the mean over {image} (I-AUROC) and {pixel} (P-AP).
 {runs}
 """
 _TITLES = {
-    "shipped": "`shipped` is what `tools/train_shipped.py` writes, with a refiner trained on procedural products",
-    "shipped, share 0.3": "`share 0.3` gives that refiner half of the weight that `fast` gives its own",
-    "shipped, share 0": "`share 0` none, which leaves the distance to the nearest patch of the prompts",
+    "shipped": "`shipped` is the model that comes with Blemish (`tools/train_shipped.py`), with a refiner trained on "
+    "procedural products",
+    "shipped, share 0": "`share 0` is the same without the refiner, which leaves the distance to the nearest patch of "
+    "the prompts and of their altered copies",
+    "shipped, share 0.3": "`share 0.3` and `share 0.6` give it more weight than the 0.15 of `shipped`",
 }
 Line = dict[str, Any]
 
