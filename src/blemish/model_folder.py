@@ -244,7 +244,7 @@ def _card(header: Header, calibration: Calibration) -> str:
         "library_name: blemish",
         "tags: [anomaly-detection, defect-detection]",
         "---",
-        f"# A Blemish model for {len(header.products)} product{'s' * (len(header.products) != 1)}",
+        f"# A Blemish model for {len(header.products) or 'any'} product{'s' * (len(header.products) > 1)}",
         "",
         f"OneNIP, preset `{train.preset}`, decoder `{train.model.decoder}`, backbone `{train.backbone.name}`, "
         f"{_sizes(train)}, seed {train.seed}.",
@@ -252,6 +252,15 @@ def _card(header: Header, calibration: Calibration) -> str:
         *_runtime(header),
         *_names(header),
         "",
+        *(_use(header, calibration) if header.products else _PROMPT),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _use(header: Header, calibration: Calibration) -> list[str]:
+    """How the model is loaded, and what its verdicts promise."""
+    rows = [(name.replace("|", "/"), calibration[name]) for name in header.products]
+    return [
         "```python",
         "from blemish import Inspector",
         "",
@@ -260,8 +269,14 @@ def _card(header: Header, calibration: Calibration) -> str:
         "",
         "| product | calibration images | false-alarm rate |",
         "|---|---|---|",
+        *(f"| {name} | {one.images or one.n} | {one.statement()} |" for name, one in rows),
     ]
-    for product in header.products:
-        one = calibration[product]
-        lines.append(f"| {product.replace('|', '/')} | {one.images or one.n} | {one.statement()} |")
-    return "\n".join(lines) + "\n"
+
+
+_PROMPT = [
+    "It knows no product yet. Show it one or a few normal images:",
+    "",
+    "```",
+    "blemish inspect THIS_FOLDER new/ --prompt good.png",
+    "```",
+]
