@@ -15,14 +15,17 @@ from blemish.files import replaced
 
 _PAGE = """# A product never seen, from a few prompts
 
-Written by `make results` from [shipped.jsonl](shipped.jsonl); do not edit; [onenip.md](onenip.md) says
-what follows from it.
+Written by `make results` from [shipped.jsonl](shipped.jsonl); do not edit. What it says: [onenip.md](onenip.md).
 
 No training on the product: some of its normal images are the prompts, drawn by seed, of different parts where these are
-known. `bank` is a memory bank of the same images (embedded backbone, levels of strides 8 and 16, 20,000 patches at
-most, as in [real.md](real.md)); {variants}.
-All variants are told the product. Percent of all test images: mean ± sample standard deviation over n seeds, in the
-first table of the mean over {image} (I-AUROC) and {pixel} (P-AP).
+known. All variants are told the product.
+
+- `bank`: a memory bank of the same images (embedded backbone, levels of strides 8 and 16, 20,000 patches at most, as in
+  [real.md](real.md)).
+{variants}
+
+Percent of all test images, mean ± sample standard deviation over n seeds; in the first table of the mean over
+{image} (I-AUROC) and over {pixel} (P-AP, AUPRO).
 
 {summary}
 
@@ -35,11 +38,11 @@ first table of the mean over {image} (I-AUROC) and {pixel} (P-AP).
 {runs}
 """
 _TITLES = {
-    "shipped": "`shipped` is the model that comes with Blemish (`tools/train_shipped.py`), with a refiner trained on "
-    "procedural products",
-    "shipped, share 0": "`share 0` is the same without the refiner, which leaves the distance to the nearest patch of "
-    "the prompts and of their altered copies",
-    "shipped, share 0.3": "`share 0.3` and `share 0.6` give it more weight than the 0.15 of `shipped`",
+    "shipped": "`shipped`: the model that comes with Blemish, with a refiner trained on procedural products\n"
+    "  (`tools/train_shipped.py`).",
+    "shipped, share 0": "`share 0`: the same without the refiner, which leaves the distance to the nearest patch of "
+    "the prompts and of\n  their altered copies.",
+    "shipped, share 0.3": "`share 0.3`, `share 0.6`: more weight for the refiner than the 0.15 of `shipped`.",
 }
 Line = dict[str, Any]
 
@@ -49,7 +52,7 @@ def write_page(lines: Path, page: Path) -> None:
     rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     variants = list(dict.fromkeys(row["variant"] for row in rows))
     text = _PAGE.format(
-        variants="; ".join(title for name, title in _TITLES.items() if name in variants),
+        variants="\n".join(f"- {title}" for name, title in _TITLES.items() if name in variants),
         image=", ".join(I_AUROC_OVER),
         pixel=", ".join(P_AP_OVER),
         summary=_summary(rows, variants),
