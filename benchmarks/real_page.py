@@ -134,10 +134,13 @@ below.
 def _peers(results: Results) -> str:
     if not any(variant.startswith("anomalib") for variant in results.variants):
         return ""
-    return """ anomalib's models
+    text = """ anomalib's models
 run in its own package (`benchmarks/peers.py`), with the same weights and images; `one class` merges the normal images
-of all products, for it has no multi-product mode. PatchCore keeps one patch in a thousand: choosing its default of one
-in ten would go 146,000 times through 1.46 million patches."""
+of all products, for it has no multi-product mode."""
+    if any("PatchCore" in variant for variant in results.variants):
+        text += """ PatchCore keeps one patch in a thousand: choosing its default of one in ten
+would go 146,000 times through 1.46 million patches."""
+    return text
 
 
 def _any_line(results: Results, product: str) -> bool:
