@@ -9,7 +9,7 @@ TORCH ?= torch==2.13.0
 # One process for each core, four at most, each with one thread.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-all lint types results install clean
+.PHONY: demo test test-slow test-all lint types results install clean
 
 demo: install
 	@echo "==> Making images, training, evaluating on unseen images"
@@ -18,6 +18,10 @@ demo: install
 test: install
 	@echo "==> Running the tests"
 	$(PYTEST) -m "not slow"
+
+test-slow: install
+	@echo "==> Running the slow tests"
+	$(PYTEST) -m slow
 
 test-all: install
 	@echo "==> Running all tests, the slow ones too"

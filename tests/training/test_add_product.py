@@ -169,9 +169,9 @@ def test_a_prompt_on_the_command_line(
     assert (known.exit_code, "needs no prompt" in known.output) == (2, True)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
-    unreadable = run("inspect", model, third, "--prompt", first, "--prompt", broken)
+    unreadable = run("inspect", model, third, "--prompt", first, "--prompt", broken, "-o", tmp_path / "out")
     assert (unreadable.exit_code, "broken.png" in unreadable.output) == (2, True)
-    assert not (Path.cwd() / "inspections").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_shipped_model_needs_a_prompt(run: Run, rings: Path, tmp_path: Path) -> None:
