@@ -80,10 +80,11 @@ class Header(BaseModel):
     ) -> Header:
         """The header of a model trained with this package; paths of the machine that trained it stay there."""
         backbone = train.backbone.portable()
+        start = train.init and Path(train.init).resolve().name
         anomalies = train.pseudo_anomalies.model_copy(update={"textures": None})
         return cls(
             products=products,
-            train=train.model_copy(update={"backbone": backbone, "pseudo_anomalies": anomalies}),
+            train=train.model_copy(update={"init": start, "backbone": backbone, "pseudo_anomalies": anomalies}),
             categories=dict(categories or {}),
             teach=teach if teach is None else teach.portable(),
             embedded=_digest() if backbone.name == "embedded" and exported is None else None,
@@ -248,6 +249,7 @@ def _card(header: Header, calibration: Calibration) -> str:
         "",
         f"OneNIP, preset `{train.preset}`, decoder `{train.model.decoder}`, backbone `{train.backbone.name}`, "
         f"{_sizes(train)}, seed {train.seed}.",
+        *([f"Its training started from the weights of `{train.init}`."] if train.init else []),
         "It was trained on normal images alone.",
         *_runtime(header),
         *_names(header),

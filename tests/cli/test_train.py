@@ -65,7 +65,7 @@ def test_options_reach_the_training(run: Any, calls: list[dict[str, Any]], parts
         *("train", parts, "-o", tmp_path / "m", "--preset", "paper", "--backbone", "timm:resnet18", "--seed", 7),
         *("--backbone-weights", "w.safetensors", "--steps", 5, "--false-alarm-rate", 0.002, "--devices", 2),
         *("--precision", "bf16-mixed", "--roi", f"bolt={mask}", "--resume", "--overwrite", "--offline"),
-        *("--textures", "dtd"),
+        *("--textures", "dtd", "--init", "old.blemish"),
     )
     assert result.exit_code == 0, result.output
     (call,) = calls
@@ -74,6 +74,8 @@ def test_options_reach_the_training(run: Any, calls: list[dict[str, Any]], parts
     assert (config.backbone.name, config.backbone.levels) == ("timm:resnet18", None)
     assert config.backbone.weights == Path(os.path.abspath("w.safetensors"))
     assert config.precision == "bf16-mixed"
+    assert config.init == "old.blemish"
+    assert "starts from the weights of old.blemish" in result.output
     assert config.pseudo_anomalies.textures == Path(os.path.abspath("dtd"))
     assert (call["devices"], call["resume"], call["overwrite"], call["offline"]) == ("2", True, True, True)
     assert call["rois"]["bolt"].sum() == 24 * 24

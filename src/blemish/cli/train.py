@@ -72,6 +72,15 @@ def train(
             rich_help_panel=_TRAINING,
         ),
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Start from the weights of this model folder, or of shipped: the model that comes with Blemish, "
+            "which was trained on procedural products. By default from random weights.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
     tiles: Annotated[
         str,
         typer.Option(
@@ -111,6 +120,8 @@ def train(
         blemish train images/ -o line.blemish --defects defects/
 
         blemish train boards/ -o boards.blemish --tiles auto
+
+        blemish train images/ -o line.blemish --init shipped --steps 100
     """
     from blemish.cli.console import training_progress
     from blemish.cli.inputs import read_rois
@@ -124,7 +135,7 @@ def train(
     started = time.monotonic()
     # Further processes of one training repeat this command; one of them speaks for all.
     quiet = os.environ.get("LOCAL_RANK", "0") != "0"
-    changes = _changes(seed, steps, false_alarm_rate, precision, backbone, backbone_weights, textures)
+    changes = _changes(seed, steps, init, false_alarm_rate, precision, backbone, backbone_weights, textures)
     config = TrainConfig.of(preset.value, **changes)
     check_target(output, overwrite=overwrite, marker=CONFIG)
     dataset = Dataset.from_folder(*data, split=split.value, seed=seed)
@@ -191,6 +202,7 @@ def print_calibration(inspector: Inspector, products: Iterable[str] | None = Non
 def _changes(
     seed: int,
     steps: int | None,
+    init: str | None,
     false_alarm_rate: float | None,
     precision: options.Precision | None,
     backbone: str | None,
@@ -198,7 +210,7 @@ def _changes(
     textures: Path | None,
 ) -> dict[str, Any]:
     """What the command line changes in the preset."""
-    changes: dict[str, Any] = {"seed": seed, "steps": steps, "false_alarm_rate": false_alarm_rate}
+    changes: dict[str, Any] = {"seed": seed, "steps": steps, "init": init, "false_alarm_rate": false_alarm_rate}
     changes["precision"] = precision.value if precision else None
     changes["pseudo_anomalies"] = {"textures": Path(os.path.abspath(textures))} if textures else None
     given = {name: value for name, value in changes.items() if value is not None}
@@ -233,6 +245,8 @@ def _announce(dataset: Dataset, config: TrainConfig) -> None:
     tiling = config.model.tiling
     if tiling.count > 1:
         say(f"Images are scaled to {tiling.side} px and cut into {tiling.count} × {tiling.count} overlapping tiles.")
+    if config.init is not None:
+        say(f"The network starts from the weights of {config.init}.")
     if warnings := sum(problem.severity == "warning" for problem in dataset.problems):
         say(f"{warnings} warnings about this data: see blemish check.", style="yellow")
 

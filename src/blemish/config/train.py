@@ -40,6 +40,8 @@ class TrainConfig(Config):
 
     Attributes:
         preset: the preset these values started from.
+        init: `shipped`, the model that comes with the package, or a model folder: the network starts from its weights
+            and keeps its backbone and standardisation. None: from random weights (the paper).
         restoration: whether pseudo-anomalous images are restored to their clean features (L_res).
         refiner_weight: λ; 0 trains no refiner.
         mean_over_streams: the release's ½(L_rec + L_res) and mean loss of the refiner over both streams; else the sums.
@@ -66,6 +68,7 @@ class TrainConfig(Config):
     """
 
     preset: PresetName = "paper"
+    init: str | None = Field(default=None, min_length=1)
     backbone: BackboneConfig = BackboneConfig()
     model: ModelConfig = ModelConfig()
     pseudo_anomalies: PseudoAnomalyShares = PseudoAnomalyShares()

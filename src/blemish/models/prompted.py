@@ -89,6 +89,13 @@ class PromptedNetwork(nn.Module):
         if not config.prompt_patches:
             self.register_buffer("encoded", torch.zeros(products, config.grid**2, config.width), persistent=False)
 
+    @torch.no_grad()
+    def start_from(self, other: PromptedNetwork) -> None:
+        """Take over the weights of a network of the same architecture, and its standardisation; no products."""
+        self.model.load_state_dict(other.model.state_dict())
+        for name in ("mean", "std"):
+            self.get_buffer(name).copy_(other.get_buffer(name))
+
     @property
     def device(self) -> torch.device:
         """Where it computes."""

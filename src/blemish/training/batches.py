@@ -61,7 +61,7 @@ class BatchSource:
         self._share = slice(rank, None, world)
         self._advance = advance
         self._clean = clean_features(network, pixels, store, advance)
-        if config.model.standardise and not isinstance(network.backbone, ReducedBackbone):
+        if config.init is None and config.model.standardise and not isinstance(network.backbone, ReducedBackbone):
             self._standardise()
         self._product = np.array([training.products.index(image.product) for image in training.train])
         if config.model.discriminant:

@@ -39,6 +39,7 @@ from blemish.training.kept import keep_images
 from blemish.training.loop import TrainProgress, optimise
 from blemish.training.noise import NoiseTable
 from blemish.training.runtime import counter, launch, one_seed, silent
+from blemish.training.start import load_start
 from blemish.training.step import TrainingStep
 from blemish.training.store import Store, free_megabytes
 
@@ -77,12 +78,14 @@ def train(
         devices: `auto` (one device: a GPU when there is one) or how many.
         offline: never touch the network.
         rois: per product a bool H×W mask, true where defects count.
-        backbone: the one that the configuration names, where it is loaded already.
+        backbone: the one that the configuration names, where it is loaded already; a model to start from brings its
+            own.
         progress: called often.
 
     Raises:
         DataError: a product has too few normal images.
-        ConfigError: no such devices, backbone or levels.
+        ConfigError: no such devices, backbone or levels, or a model to start from of another architecture.
+        ModelError: there is no such model to start from.
         TrainingError: the loss is not finite, or an unfinished run is in the way.
         BlemishError: the output exists, or the disk is full.
     """
@@ -123,8 +126,13 @@ def _train(
 ) -> Inspector:
     tiling = config.model.tiling
     synthesis = _synthesis(config)
-    backbone = backbone or load_backbone(config.backbone, tiling.size, offline=offline)
-    backbone = reduced(backbone, config.backbone.components)
+    start = None
+    if config.init is not None:
+        start, config = load_start(config, offline=offline)
+        backbone = start.backbone
+    else:
+        backbone = backbone or load_backbone(config.backbone, tiling.size, offline=offline)
+        backbone = reduced(backbone, config.backbone.components)
     ranges = intensity_ranges(training)
     pixels, images, failures = load_pixels(training.train, tiling, ranges, config.seed, store)
     held = tuple(image for image in training.held if _readable(image, tiling.side, failures))
@@ -134,7 +142,9 @@ def _train(
         _log.warning("left out of training and calibration: %s", failure.error)
     seen = file_hashes(image.path for image in images[:: tiling.tiles])
     network = PromptedNetwork(backbone, config.model, len(training.products)).to(fabric.device)
-    if isinstance(backbone, ReducedBackbone):
+    if start is not None:
+        network.start_from(start)
+    elif isinstance(backbone, ReducedBackbone):
         backbone.learn(_examples(pixels, synthesis))
     steps = config.steps or config.epochs * -(-len(images) // config.batch)
     source = BatchSource(
@@ -149,7 +159,7 @@ def _train(
         fabric.world_size,
         counter(len(images) * (1 + config.pool * config.uses_anomalies), report),
     )
-    if config.model.principal_start:
+    if config.model.principal_start and start is None:
         network.model.start_from_principal_components(source.sample(256))
     module = TrainingStep(network.model, config, NoiseTable(config.seed, fabric.device))
     if fabric.device.type == "cuda" and steps >= _WORTH_FUSING:
