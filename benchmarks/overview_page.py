@@ -28,6 +28,7 @@ standard deviation over seeds. The test set chooses nothing. Each page names com
 | [naming.md](naming.md) | names of defects from one or two examples |
 | [../performance.md](../performance.md) | speed beside OneNIP as the paper draws it |
 | [shipped.md](shipped.md) | a product never seen, from a few prompts |
+| [start.md](start.md) | what minutes of training give, from the weights that ship and from random ones |
 | [service.md](service.md) | the service under load, and killed |
 | [onenip.md](onenip.md), [uniadc.md](uniadc.md), [backbone.md](backbone.md) | what was tried on the way |
 """

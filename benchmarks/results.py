@@ -18,6 +18,7 @@ import overview_page
 import real_page
 import shipped_page
 import speed_page
+import start_page
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = (
@@ -28,6 +29,8 @@ PAGES = (
     "results/real.md",
     "results/service.md",
     "results/shipped.md",
+    "results/start.md",
+    "results/start.svg",
 )
 
 
@@ -38,6 +41,7 @@ def write(docs: Path) -> None:
     naming_page.write_page(results / "naming.jsonl")
     speed_page.write_page(results / "speed.jsonl", docs / "performance.md")
     shipped_page.write_page(results / "shipped.jsonl", results / "shipped.md")
+    start_page.write_page(results / "start.jsonl", results / "start.md", results / "start.svg")
     load_page.write_page(results / "service.jsonl", results / "service.md")
     overview_page.write_page(results)
 
