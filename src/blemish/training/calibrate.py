@@ -29,6 +29,7 @@ def calibrate(
     copied: int | None = None,
     groups: Sequence[str] | None = None,
     progress: Report | None = None,
+    raws: Iterable[RawMaps | Failure] | None = None,
 ) -> tuple[Inspector, list[Failure]]:
     """Set thresholds anew from normal images, without training.
 
@@ -40,6 +41,7 @@ def calibrate(
         copied: how many training images these are altered copies of; None: they are none.
         groups: which part each image shows; images of one part count as one. None: each shows another.
         progress: called after every image.
+        raws: what the engine says of each of them, where that is known already.
 
     Returns:
         The model with its new calibration (other products keep theirs), and the unreadable files.
@@ -51,7 +53,7 @@ def calibrate(
     statistics: dict[str, dict[str, list[Statistics]]] = {}
     unknown = 0
     failures: list[Failure] = []
-    for done, raw in enumerate(inspector.raw_maps(chosen, product=product), 1):
+    for done, raw in enumerate(inspector.raw_maps(chosen, product=product) if raws is None else raws, 1):
         if isinstance(raw, Failure):
             failures.append(raw)
         elif not (raw.named or inspector.calibration[raw.product].known(raw.similarities[raw.product])):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,13 @@ from blemish.data.decode import IntensityRange
 from blemish.engines.engine import Engine
 from blemish.errors import DataError
 from blemish.inspection import Failure
-from blemish.inspector import Inspector
+from blemish.inspector import Inspector, RawMaps
 from blemish.training.calibrate import calibrate
 from blemish.training.images import TrainingSet
 from blemish.training.loop import TrainProgress
 
 LEVEL = 0.99
+_KEPT_BYTES = 500e6
 # Whitening brings other products to distances of 0.5 to 1, and the images of one to 0.1 to 0.6.
 _WHITENED = {"smallest_distance": 0.15, "farthest": 0.7}
 _log = logging.getLogger(__name__)
@@ -69,11 +70,12 @@ def fit_products(inspector: Inspector, training: TrainingSet, report: Callable[[
         held = [image for image in training.held if image.product == product]
         side, scale = inspector.size, inspector.calibration[product].intensity_range
         images = [image.load(side, scale, config.seed) if image.copy else image.path for image in held]
-        weights = _weights(_level(inspector, product, images), config)
+        raws = _Raws(inspector, images, product)
+        weights = _weights(_level(raws, product), config)
         one = inspector.calibration[product].model_copy(update={"fusion": weights})
         inspector = inspector.with_calibration(inspector.calibration.with_product(product, one))
         groups, copied = [image.group for image in held], training.originals(product)
-        inspector, failures = calibrate(inspector, images, product=product, groups=groups, copied=copied)
+        inspector, failures = calibrate(inspector, images, product=product, groups=groups, copied=copied, raws=raws)
         for failure in failures:
             _log.warning("left out of calibration: %s", failure.error)
         done += len(images)
@@ -81,10 +83,31 @@ def fit_products(inspector: Inspector, training: TrainingSet, report: Callable[[
     return inspector
 
 
-def _level(inspector: Inspector, product: str, images: list[Path | NDArray[np.uint8]]) -> float:
+class _Raws:
+    """What the engine says of each image, any number of times; maps are kept while they fit, the others made anew.
+
+    Args:
+        inspector: its calibration and its fusion weights do not matter.
+        images: of `product`.
+        product: what they show.
+    """
+
+    def __init__(self, inspector: Inspector, images: list[Path | NDArray[np.uint8]], product: str) -> None:
+        self._inspector, self._images, self._product = inspector, images, product
+        self._kept: list[RawMaps | Failure] = []
+        self._most = int(_KEPT_BYTES / (2 * 4 * inspector.size**2))
+
+    def __iter__(self) -> Iterator[RawMaps | Failure]:
+        yield from self._kept
+        for raw in self._inspector.raw_maps(self._images[len(self._kept) :], product=self._product):
+            if len(self._kept) < self._most:
+                self._kept.append(raw)
+            yield raw
+
+
+def _level(raws: Iterable[RawMaps | Failure], product: str) -> float:
     """What a normal pixel's reconstruction error rarely exceeds: the mean over images of its 99th percentile."""
-    found = inspector.raw_maps(images, product=product)
-    levels = [float(np.quantile(raw.reconstruction, LEVEL)) for raw in found if not isinstance(raw, Failure)]
+    levels = [float(np.quantile(raw.reconstruction, LEVEL)) for raw in raws if not isinstance(raw, Failure)]
     if not levels:
         raise DataError(f"None of the calibration images of '{product}' can be read.", "Run: blemish check DATA")
     return max(float(np.mean(levels)), 1e-9)
