@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from blemish.backbones.layout import FeatureLayout
 from blemish.config import ModelConfig
 from blemish.errors import ConfigError
 from blemish.models.onenip import OneNIP
+from blemish.models.refiner import Refiner
 from blemish.models.transformer import PositionEmbedding, neighbour_mask
 
 SMALL = {"width": 16, "heads": 2, "encoder_layers": 1, "decoder_layers": 2, "feedforward": 32, "neighbour_window": 3}
@@ -152,6 +154,25 @@ def test_the_refiner_sees_the_doubled_detail() -> None:
     query = torch.randn(2, layout.token_channels, 6, 6)
     assert model.refine(query, torch.zeros_like(query)).shape == (2, 1, 24, 24)
     assert model(query, query).refiner_map.shape == (2, 1, 96, 96)
+
+
+@pytest.mark.parametrize(("detail", "inputs"), [(1, 1), (1, 2), (2, 1), (2, 2)])
+def test_the_bottleneck_is_a_convolution_of_unfolded_cells(detail: int, inputs: int) -> None:
+    torch.manual_seed(0)
+    refiner = Refiner(inputs * 5, hidden=8, bottleneck=6, detail=detail).train()
+    tokens = [torch.randn(3, 5 * detail**2, 4, 4) for _ in range(inputs)]
+    found = refiner(*tokens)
+    found.square().sum().backward()
+    gradients = {name: value.grad.clone() for name, value in refiner.named_parameters()}
+    refiner.zero_grad()
+
+    narrow = nn.Sequential(*refiner.bottleneck.children())
+    cells = torch.cat([torch.pixel_shuffle(one, detail) for one in tokens], dim=1)
+    plain = refiner.predictor(refiner.block2(refiner.block1(narrow(cells))))
+    plain.square().sum().backward()
+    torch.testing.assert_close(found, plain, atol=1e-5, rtol=1e-5)
+    for name, value in refiner.named_parameters():
+        torch.testing.assert_close(gradients[name], value.grad, atol=1e-4, rtol=1e-4, msg=name)
 
 
 @pytest.mark.parametrize("decoder", ["dynamic", "none"])

@@ -131,7 +131,7 @@ class OneNIP(nn.Module):
         cells = channels if layout is None else layout.cell_channels
         detail = 1 if layout is None else layout.detail
         self.refiner = (
-            Refiner(cells * (1 + refiner_sees_features), refiner_channels, refiner_bottleneck, upsamplings=3 - detail)
+            Refiner(cells * (1 + refiner_sees_features), refiner_channels, refiner_bottleneck, detail)
             if refiner
             else None
         )
@@ -163,10 +163,8 @@ class OneNIP(nn.Module):
     def refine(self, query: Tensor, reconstruction: Tensor) -> Tensor:
         """The refiner's logits at a quarter of the input size, B×1×(stride·h/4)×(stride·w/4)."""
         assert self.refiner is not None
-        cells = self.unfold((query - reconstruction).abs())
-        if self.refiner_sees_features:
-            cells = torch.cat([cells, self.unfold(query)], dim=1)
-        return self.refiner(cells)  # type: ignore[no-any-return]
+        error = (query - reconstruction).abs()
+        return self.refiner(error, query) if self.refiner_sees_features else self.refiner(error)  # type: ignore[no-any-return]
 
     def maps(self, query: Tensor, reconstruction: Tensor) -> Reconstruction:
         """Both maps at input size."""
