@@ -27,6 +27,18 @@ def files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
+def test_masks_of_a_data_set_are_no_images(run: Any, model: Path, draw: Draw, tmp_path: Path) -> None:
+    draw("in/bolt/test/spot/1.png", "bolt", defect=True)
+    draw("in/bolt/ground_truth/spot/1_mask.png", "bolt")
+    result = run("inspect", model, tmp_path / "in", "--json")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("\n") == 1
+    assert f"Left out of {tmp_path / 'in'}, as masks in folders ground_truth: 1." in result.stderr
+    named = run("inspect", model, tmp_path / "in" / "bolt" / "ground_truth", "--json")
+    assert named.stdout.count("\n") == 1
+    assert "Left out" not in named.stderr
+
+
 def test_a_folder_of_images(run: Any, model: Path, draw: Draw, tmp_path: Path) -> None:
     draw("in/a/ok.png", "nut")
     draw("in/a/spot.png", "bolt", defect=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blemish.cli.console import say
 from blemish.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from blemish.inspector import Inspector
 
 STANDARD_INPUT = "-"
+_MASKS = "ground_truth"
 
 
 def load_inspector(model: str, engine: Engine, device: str, offline: bool, *, grows: bool = False) -> Inspector:
@@ -47,8 +49,9 @@ def require_products(model: str, products: Sequence[str]) -> None:
 def named_images(inputs: Sequence[str]) -> tuple[Iterator[Path], int | None]:
     """All images that the arguments name, in order, and how many they are (None: not known before the end).
 
-    An argument is a file, a folder (read with its subfolders), a pattern such as `in/*.png`, or `-` for a list of
-    these on standard input, one per line. A file that does not exist is passed on: whoever opens it says so.
+    An argument is a file, a folder (read with its subfolders, except the masks in `ground_truth` of MVTec AD's layout,
+    which are told of), a pattern such as `in/*.png`, or `-` for a list of these on standard input, one per line. A file
+    that does not exist is passed on: whoever opens it says so.
 
     Raises:
         DataError: the arguments name no image at all.
@@ -76,12 +79,19 @@ def _resolved(name: str) -> list[Path]:
 
     path = Path(name)
     if path.is_dir():
-        return image_files(path)
+        return _without_masks(path, image_files(path))
     if not path.exists() and glob.has_magic(name):
         matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
         # a pattern may match anything; only who names a file wants it read whatever it is called
         return [match for match in matches if match.is_file() and is_image_name(match.name)]
     return [path]
+
+
+def _without_masks(folder: Path, files: Sequence[Path]) -> list[Path]:
+    kept = [file for file in files if _MASKS not in file.relative_to(folder).parts[:-1]]
+    if left_out := len(files) - len(kept):
+        say(f"Left out of {folder}, as masks in folders {_MASKS}: {left_out}.", stderr=True)
+    return kept
 
 
 def read_rois(
