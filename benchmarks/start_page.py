@@ -29,6 +29,8 @@ the mean over {image} (I-AUROC) and over {pixel} (P-AP, AUPRO).
 
 ![I-AUROC and P-AP over minutes of training, from random weights, from those that ship, and of a memory bank](start.svg)
 
+The picture shows the draws that all points have (seed {common}).
+
 {summary}
 
 ## By product
@@ -55,6 +57,7 @@ def write_page(lines: Path, page: Path, picture: Path) -> None:
         images=" and ".join(map(str, sorted({row["images"] for row in rows}))),
         image=", ".join(I_AUROC_OVER),
         pixel=", ".join(P_AP_OVER),
+        common=", ".join(map(str, sorted(_common(rows)))),
         summary=_summary(rows),
         products=_products(rows),
         runs="\n".join(runs),
@@ -109,8 +112,17 @@ def _products(rows: Sequence[Line]) -> str:
     return table(["start", "steps", *products], found)
 
 
+def _common(rows: Sequence[Line]) -> set[int]:
+    """Seeds of which there is every run; points of different draws do not make a curve."""
+    return set.intersection(
+        *({row["seed"] for row in _of(rows, start=start, steps=steps)} for start, steps in _points(rows))
+    )
+
+
 def chart(rows: Sequence[Line]) -> str:
     """Two panels, I-AUROC and P-AP over minutes; a memory bank and models without training are level lines."""
+    common = _common(rows)
+    rows = [row for row in rows if row["seed"] in common]
     longest = max(row["minutes"] for row in rows) or 1.0
     panels = [
         _panel(rows, metric, place * (_WIDTH + 2 * _LEFT), longest) for place, metric in enumerate(("i_auroc", "p_ap"))
@@ -166,5 +178,5 @@ def _panel(rows: Sequence[Line], metric: str, offset: float, longest: float) -> 
         ends = [place(minutes, value) for minutes, value, level in points if not level]
         if ends:
             path = "L".join(f"{x:.1f} {y:.1f}" for x, y in ends)
-            parts.append(f'<path d="M{path}" stroke="{colour}" stroke-width="1.5"/>')
+            parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
     return "".join(parts)
