@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
 from real_page import I_AUROC_OVER, NO_PIXEL_METRICS, P_AP_OVER
-from tables import spread, table
+from tables import Line, having, seed_means, spread, table
 
 from blemish.files import replaced
 
@@ -44,7 +42,6 @@ _TITLES = {
     "the prompts and of\n  their altered copies.",
     "shipped, share 0.3": "`share 0.3`, `share 0.6`: more weight for the refiner than the 0.15 of `shipped`.",
 }
-Line = dict[str, Any]
 
 
 def write_page(lines: Path, page: Path) -> None:
@@ -63,10 +60,6 @@ def write_page(lines: Path, page: Path) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _of(rows: Sequence[Line], **wanted: Any) -> list[Line]:
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
-
-
 def _counts(rows: Sequence[Line]) -> list[int]:
     return sorted({row["prompts"] for row in rows})
 
@@ -75,24 +68,14 @@ def _summary(rows: Sequence[Line], variants: Sequence[str]) -> str:
     found = []
     for count in _counts(rows):
         for variant in variants:
-            own = _of(rows, variant=variant, prompts=count, part="all")
+            own = having(rows, variant=variant, prompts=count, part="all")
             means = {
-                metric: _means(own, metric, products) for metric, products in
+                metric: seed_means(own, metric, products) for metric, products in
                 (("i_auroc", I_AUROC_OVER), ("p_ap", P_AP_OVER), ("aupro_30", P_AP_OVER))
             }  # fmt: skip
             seeds = str(len(means["i_auroc"]))
             found.append([str(count), variant, seeds, *(spread(values) for values in means.values())])
     return table(["prompts", "variant", "n", "I-AUROC", "P-AP", "AUPRO 0.3"], found)
-
-
-def _means(rows: Sequence[Line], metric: str, products: Sequence[str]) -> list[float]:
-    """Per seed the mean over the products, of the seeds that have all of them."""
-    means = []
-    for seed in sorted({row["seed"] for row in rows}):
-        known = {row["product"]: row[metric] for row in _of(rows, seed=seed)}
-        if all(product in known for product in products):
-            means.append(fmean(known[product] for product in products))
-    return means
 
 
 def _products(rows: Sequence[Line], variants: Sequence[str]) -> str:
@@ -102,7 +85,7 @@ def _products(rows: Sequence[Line], variants: Sequence[str]) -> str:
         for variant in variants:
             cells = []
             for product in products:
-                own = _of(rows, variant=variant, prompts=count, product=product, part="all")
+                own = having(rows, variant=variant, prompts=count, product=product, part="all")
                 pixels = [row["p_ap"] for row in own if row["p_ap"] is not None and product not in NO_PIXEL_METRICS]
                 image = spread([row["i_auroc"] for row in own])
                 cells.append(f"{image} / {spread(pixels)}" if pixels else image)

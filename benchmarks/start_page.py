@@ -6,11 +6,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 from xml.sax.saxutils import escape
 
 from real_page import I_AUROC_OVER, P_AP_OVER
-from tables import spread, table
+from tables import Line, having, seed_means, spread, table
 
 from blemish.files import replaced
 
@@ -46,7 +45,6 @@ I-AUROC / P-AP.
 _COLOURS = {"bank": "#45379e", "shipped": "#176b3c", "random": "#bd420d"}
 _METRICS = {"i_auroc": ("I-AUROC", I_AUROC_OVER), "p_ap": ("P-AP", P_AP_OVER), "aupro_30": ("AUPRO 0.3", P_AP_OVER)}
 _WIDTH, _HEIGHT, _LEFT, _TOP = 300, 190, 44, 40
-Line = dict[str, Any]
 
 
 def write_page(lines: Path, page: Path, picture: Path) -> None:
@@ -73,26 +71,12 @@ def _points(rows: Sequence[Line]) -> list[tuple[str, int]]:
     return sorted({(row["start"], row["steps"]) for row in rows}, key=lambda one: (order.index(one[0]), one[1]))
 
 
-def _of(rows: Sequence[Line], **wanted: Any) -> list[Line]:
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
-
-
-def means(rows: Sequence[Line], metric: str, products: Sequence[str]) -> list[float]:
-    """Per seed the mean over the products, of the seeds that have all of them."""
-    found = []
-    for seed in sorted({row["seed"] for row in rows}):
-        known = {row["product"]: row[metric] for row in _of(rows, seed=seed)}
-        if all(product in known for product in products):
-            found.append(fmean(known[product] for product in products))
-    return found
-
-
 def _summary(rows: Sequence[Line]) -> str:
     found = []
     for start, steps in _points(rows):
-        own = _of(rows, start=start, steps=steps)
+        own = having(rows, start=start, steps=steps)
         minutes = [row["minutes"] for row in own if row["product"] == own[0]["product"]]
-        values = [means(own, metric, products) for metric, (_, products) in _METRICS.items()]
+        values = [seed_means(own, metric, products) for metric, (_, products) in _METRICS.items()]
         cells = [start, str(steps), str(len(values[0])), "" if start == "bank" else spread(minutes, scale=1)]
         found.append([*cells, *map(spread, values)])
     return table(["start", "steps", "n", "minutes", *(title for title, _ in _METRICS.values())], found)
@@ -104,7 +88,7 @@ def _products(rows: Sequence[Line]) -> str:
     for start, steps in _points(rows):
         cells = []
         for product in products:
-            own = _of(rows, start=start, steps=steps, product=product)
+            own = having(rows, start=start, steps=steps, product=product)
             image = spread([row["i_auroc"] for row in own])
             pixels = spread([row["p_ap"] for row in own]) if product in P_AP_OVER else ""
             cells.append(f"{image} / {pixels}" if pixels else image)
@@ -115,7 +99,7 @@ def _products(rows: Sequence[Line]) -> str:
 def _common(rows: Sequence[Line]) -> set[int]:
     """Seeds of which there is every run; points of different draws do not make a curve."""
     return set.intersection(
-        *({row["seed"] for row in _of(rows, start=start, steps=steps)} for start, steps in _points(rows))
+        *({row["seed"] for row in having(rows, start=start, steps=steps)} for start, steps in _points(rows))
     )
 
 
@@ -145,8 +129,8 @@ def _panel(rows: Sequence[Line], metric: str, offset: float, longest: float) -> 
     title, products = _METRICS[metric]
     series: dict[str, list[tuple[float, float, bool]]] = {}
     for start, steps in _points(rows):
-        own = _of(rows, start=start, steps=steps)
-        if values := means(own, metric, products):
+        own = having(rows, start=start, steps=steps)
+        if values := seed_means(own, metric, products):
             minutes = fmean(row["minutes"] for row in own)
             series.setdefault(start, []).append((minutes, 100 * fmean(values), steps == 0))
     every = [value for points in series.values() for _, value, _ in points]
