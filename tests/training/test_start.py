@@ -87,8 +87,13 @@ def test_another_architecture_is_refused(changes: dict[str, Any], named: str) ->
         load_start(TrainConfig.of("fast", init="shipped", **changes), offline=True)
 
 
-def test_tiles_and_patches_may_differ() -> None:
-    changes = {"tiles": 3, "prompt_patches": 500}
+def test_another_preset_is_refused_for_its_decoder() -> None:
+    with pytest.raises(ConfigError, match=r"model\.decoder is none, not dynamic"):
+        load_start(TrainConfig.of("accurate", init="shipped"), offline=True)
+
+
+def test_what_no_weight_depends_on_may_differ() -> None:
+    changes = {"tiles": 3, "prompt_patches": 500, "feedforward": 64}  # the transformer's, and there is none
     assert load_start(TrainConfig.of("fast", init="shipped", model=changes), offline=True)[1].model.tiles == 3
 
 

@@ -9,6 +9,7 @@ from blemish.inspector import Inspector
 from blemish.models.prompted import PromptedNetwork
 
 _BACKBONE = ("name", "strides", "levels")
+_TRANSFORMER = {"width", "heads", "encoder_layers", "decoder_layers", "feedforward", "neighbour_window"}
 # may differ: what the weights mean does not depend on them
 _OWN = {"tiles", "prompt_patches", "discriminant", "standardise", "principal_start", "dropout"}
 
@@ -41,7 +42,8 @@ def _architectures(start: TrainConfig, config: TrainConfig) -> list[tuple[str, o
     """Every setting that weights depend on, in both."""
     ours, theirs = config.backbone.portable(), start.backbone.portable()
     found = [(f"backbone.{name}", getattr(theirs, name), getattr(ours, name)) for name in _BACKBONE]
-    for name in type(config.model).model_fields:
-        if name not in _OWN:
-            found.append((f"model.{name}", getattr(start.model, name), getattr(config.model, name)))
+    free = _OWN if config.model.decoder != "none" else _OWN | _TRANSFORMER
+    names = [name for name in type(config.model).model_fields if name not in {"decoder", *free}]
+    for name in ("decoder", *names):
+        found.append((f"model.{name}", getattr(start.model, name), getattr(config.model, name)))
     return found
