@@ -42,7 +42,8 @@ class _Unfold(nn.Module):
         self._detail = detail
 
     def forward(self, *tokens: Tensor) -> Tensor:
-        return torch.cat([F.pixel_shuffle(one, self._detail) for one in tokens], dim=1)
+        cells = tokens if self._detail == 1 else [F.pixel_shuffle(one, self._detail) for one in tokens]
+        return cells[0] if len(cells) == 1 else torch.cat(list(cells), dim=1)
 
 
 class _Bottleneck(nn.Sequential):

@@ -21,7 +21,7 @@ from blemish.training.images import TrainingSet
 from blemish.training.loop import TrainProgress
 
 LEVEL = 0.99
-_KEPT_BYTES = 500e6
+_KEPT_BYTES = 500e6  # of one product's maps
 # Whitening brings other products to distances of 0.5 to 1, and the images of one to 0.1 to 0.6.
 _WHITENED = {"smallest_distance": 0.15, "farthest": 0.7}
 _log = logging.getLogger(__name__)
