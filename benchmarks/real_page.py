@@ -139,8 +139,8 @@ run in its own package (`benchmarks/peers.py`), with the same weights and images
 of all products, for it has no multi-product mode."""
     if any("PatchCore" in variant for variant in results.variants):
         text += """ PatchCore keeps one patch in a thousand: choosing its default of one in ten
-would go 146,000 times through 1.46 million patches. `per product` leaves it a few dozen to a few hundred patches, so it
-could do better there, given hours; `bank` has 20,000, drawn at random."""
+would go 146,000 times through 1.46 million patches. `per product` leaves it a few dozen to a few hundred patches, and
+more of them were not tried; `bank` has 20,000, drawn at random."""
     return text
 
 

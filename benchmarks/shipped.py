@@ -62,10 +62,7 @@ def shipped(
     few = replace(dataset, samples=prompts)
     inspector, _, _ = add_products(model, few)
     own = inspector.calibration[product].fusion
-    distance = own.reconstruction / (1 - model.config.refiner_share)
-    weights = {
-        share: own.model_copy(update={"reconstruction": (1 - share) * distance, "refiner": share}) for share in SHARES
-    }
+    weights = {share: with_share(own, model.config.refiner_share, share) for share in SHARES}
     found = {share: Scoring(inspector.size) for share in SHARES}
     samples = dataset.test(product)
     for sample, raw in zip(samples, inspector.raw_maps([one.path for one in samples], product=product), strict=True):
@@ -77,6 +74,12 @@ def shipped(
     preset = model.config.refiner_share
     names = {one: "shipped" if one == preset else f"shipped, share {one:g}" for one in SHARES}
     return {names[one]: scoring for one, scoring in found.items()}, refiner_level(inspector, few, product)
+
+
+def with_share(fusion: FusionWeights, own: float, share: float) -> FusionWeights:
+    """Weights of a model whose refiner has the share `own`, as they are for another one."""
+    distance = fusion.reconstruction / (1 - own)
+    return fusion.model_copy(update={"reconstruction": (1 - share) * distance, "refiner": share})
 
 
 def refiner_level(inspector: Inspector, dataset: Dataset, product: str) -> float:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from real import FOLDERS, ROOT, SIZE, Scoring, commit, machine, memory_bank, part_of, printer, unjudged
-from shipped import METRICS, draw_prompts
+from shipped import METRICS, draw_prompts, with_share
 
 from blemish.backbones.backbone import load_backbone
 from blemish.config import BackboneConfig, TrainConfig
@@ -50,9 +50,7 @@ def judged(inspector: Inspector, dataset: Dataset, part: str, share: float | Non
         scoring = found[product] = Scoring(inspector.size)
         fusion = inspector.calibration[product].fusion
         if share is not None:
-            own = inspector.config.refiner_share
-            distance = fusion.reconstruction * (1 - share) / (1 - own)
-            fusion = fusion.model_copy(update={"reconstruction": distance, "refiner": share})
+            fusion = with_share(fusion, inspector.config.refiner_share, share)
         samples = [sample for sample in dataset.test(product) if part_of(sample) == part]
         raws = inspector.raw_maps([sample.path for sample in samples], product=product)
         for sample, raw in zip(samples, raws, strict=True):
@@ -137,6 +135,8 @@ def main() -> None:
     add("--lines", type=Path, default=LINES, help="where results go (default: %(default)s)")
     add("--threads", type=int, default=2)
     options = parser.parse_args()
+    if (options.shares or options.learning_rate is not None) and options.lines == LINES:
+        parser.error("what differs from the preset belongs in lines of its own: --lines FILE")
     torch.set_num_threads(options.threads)
     dataset = Dataset.from_folder(*(options.shared / "data" / name for name in FOLDERS))
     done = set()
