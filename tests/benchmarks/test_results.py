@@ -32,14 +32,14 @@ def test_what_is_here_is_fresh(copy: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("page", ["performance.md", "results/README.md", "results/start.md", "results/real.md"])
-def test_a_page_that_somebody_edited(copy: Path, page: str) -> None:
-    file = copy / "docs" / page
-    file.write_text(file.read_text(encoding="utf-8").replace("1", "2", 1), encoding="utf-8")
+def test_pages_that_somebody_edited(copy: Path) -> None:
+    pages = ("performance.md", "results/README.md", "results/real.md", "results/start.md")
+    for page in pages:
+        file = copy / "docs" / page
+        file.write_text(file.read_text(encoding="utf-8").replace("1", "2", 1), encoding="utf-8")
     done = check(copy, "--check")
     assert done.returncode == 1
-    assert page in done.stderr
-    assert "make results" in done.stderr
+    assert done.stderr == f"Stale: {', '.join(pages)}. Run: make results\n"
     assert check(copy).returncode == 0
     assert check(copy, "--check").returncode == 0
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ from blemish.config import TrainConfig
 from blemish.data.dataset import Dataset
 from blemish.data.decode import read_image
 from blemish.errors import BlemishError, ConfigError, ModelError
-from blemish.export import export
+from blemish.export import export, network
 from blemish.inspection import Inspection
 from blemish.inspector import Inspector
+from blemish.models.prompted import PromptedNetwork
 from blemish.training.calibrate import calibrate
 from blemish.training.teach import teach
 from blemish.training.train import train
@@ -41,6 +43,27 @@ PAPER = {
     "pool": 1,
     "hold_out": 0.4,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Equal networks are traced once; formats and precisions begin with the same graph."""
+    folder = tmp_path_factory.mktemp("graphs")
+    trace = network.write_graph
+
+    def write(one: PromptedNetwork, path: Path) -> None:
+        weights = one.state_dict()
+        digest = sha256(repr(one).encode())
+        for name in sorted(weights):
+            digest.update(name.encode() + weights[name].numpy().tobytes())
+        kept = folder / digest.hexdigest()
+        if not kept.exists():
+            trace(one, kept)
+        shutil.copy(kept, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "write_graph", write)
+        yield
 
 
 @pytest.fixture(scope="module")

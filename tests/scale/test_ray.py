@@ -85,13 +85,8 @@ def test_rows_are_what_this_machine_finds(
         inspect_on_ray(job, paths[:2], tmp_path / "table", overwrite=False)
 
 
-def test_a_table_names_the_images(job: RayJob, tiny_dataset: Dataset, tmp_path: Path) -> None:
-    paths = [str(sample.path) for sample in tiny_dataset.samples[:6]]
-    parquet.write_table(pyarrow.table({"path": paths, "line": [1] * 6}), tmp_path / "in.parquet")
-    summary = inspect_on_ray(job, tmp_path / "in.parquet", tmp_path / "out", overwrite=False)
-    assert summary["inspected"] == 6
-    assert set(rows_of(tmp_path / "out")) == set(paths)
-    parquet.write_table(pyarrow.table({"file": paths}), tmp_path / "other.parquet")
+def test_what_names_no_images_is_refused(job: RayJob, tiny_dataset: Dataset, tmp_path: Path) -> None:
+    parquet.write_table(pyarrow.table({"file": [str(tiny_dataset.samples[0].path)]}), tmp_path / "other.parquet")
     with pytest.raises(DataError, match="no column 'path'"):
         inspect_on_ray(job, tmp_path / "other.parquet", tmp_path / "new", overwrite=False)
     with pytest.raises(DataError, match="no images"):
@@ -109,14 +104,18 @@ def test_what_a_worker_lacks_is_told_without_its_layers(tiny_dataset: Dataset, t
 
 
 def test_the_command_line(tiny_taught: tuple[Inspector, Path], tiny_dataset: Dataset, tmp_path: Path) -> None:
-    model, image = str(tiny_taught[1]), str(tiny_dataset.samples[0].path)
+    """Images are named by a table."""
+    model, image, table = str(tiny_taught[1]), str(tiny_dataset.samples[0].path), str(tmp_path / "in.parquet")
+    named = [image, str(tmp_path / "missing.png")]
+    parquet.write_table(pyarrow.table({"path": named, "line": [1, 2]}), table)
 
     def run(*arguments: str) -> Any:
         return CliRunner().invoke(app, ["inspect", model, *arguments, "--runner", "ray"], env={"COLUMNS": "120"})
 
-    result = run(image, str(tmp_path / "missing.png"), "-o", str(tmp_path / "out"), "--workers", "1", "--json")
+    result = run(table, "-o", str(tmp_path / "out"), "--workers", "1", "--json")
     assert result.exit_code == 3, result.output
     assert json.loads(result.stdout)["inspected"] == 1
+    assert set(rows_of(tmp_path / "out")) == set(named)
     for arguments, words in (
         ((image,), "Add: -o OUT"),
         ((image, "-o", str(tmp_path / "out")), "exists already"),
