@@ -100,7 +100,33 @@ def test_a_review_and_what_follows(client: TestClient, bad_nut: bytes, draw: Dra
         assert "<b>Ada" not in text
     assert "&lt;script&gt;alert(&#39;ö&#39;)" in client.get(f"/review/{again['id']}").text
     assert f'value="{first["id"]}" checked' in client.get("/teach").text
-    assert client.get("/review/none").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "words"),
+    [
+        ("/review/none", 404, "There is nothing at this address"),
+        ("/nowhere", 404, "There is nothing at this address"),
+        ("/history?before=../x", 422, "before: "),
+        ("/line?days=<b>", 422, "days: "),
+    ],
+)
+def test_people_are_told_on_a_page_and_machines_in_json(
+    client: TestClient, guarded: TestClient, address: str, status: int, words: str
+) -> None:
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    answer = client.get(address, headers=browser)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert words in answer.text
+    assert "<b>" not in answer.text
+    assert 'href="/review"' in answer.text
+    assert client.get(address).json().keys() == {"error", "remedy"}
+    assert client.get("/v1/inspections/none", headers=browser).json().keys() == {"error", "remedy"}
+    sent = guarded.get(address, headers=browser)
+    assert (sent.status_code, sent.headers["location"]) == (303, "/login")
+    assert "line.blemish" not in sent.text
 
 
 def test_history_is_paged_and_filtered(client: TestClient, bad_nut: bytes, draw: Draw) -> None:

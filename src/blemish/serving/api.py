@@ -79,8 +79,7 @@ def build_app(
     routers = inspection_routes(service, limits, numbers), review_routes(service)
     for router in (*routers, model_routes(service), teaching_routes(service)):
         app.include_router(router, prefix="/v1", dependencies=documented, responses=_REFUSED)
-    add_pages(app, service, access)
-    refuse_politely(app, access, "/v1/")
+    refuse_politely(app, access, "/v1/", add_pages(app, service, access))
     return app
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from blemish.serving.compare import Difference, counts
 from blemish.serving.lesson import Lesson, suggest
 from blemish.serving.line import BASE, HEIGHT, WIDTH, line_view
 from blemish.serving.records import EVERYTHING, Filter, StoredInspection
-from blemish.serving.refusals import found_inspection
+from blemish.serving.refusals import Refusal, found_inspection
 from blemish.serving.service import Service
 
 _QUEUE = 100  # inspections that the queue shows
@@ -33,12 +34,17 @@ _MOST_TEACHINGS = 20
 _HERE = Path(__file__).parent
 
 
-def add_pages(app: FastAPI, service: Service, access: Access) -> None:
-    """Add the pages to the application; what they do they ask of its interface."""
+def add_pages(app: FastAPI, service: Service, access: Access) -> Callable[[Request, Refusal], Awaitable[Response]]:
+    """Add the pages to the application; what they do they ask of its interface.
+
+    Returns:
+        Makes a page of what is refused.
+    """
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     pages = _Pages(service, access)
     app.include_router(_sessions(pages, access), include_in_schema=False)
     app.include_router(_routes(pages, service), include_in_schema=False, dependencies=[Depends(pages.check)])
+    return pages.refuse
 
 
 class _Pages:
@@ -61,6 +67,11 @@ class _Pages:
         self._access.check_site(request)
         if self._access.asks and self._access.session(request) is None:
             raise HTTPException(303, "Sign in.", {"Location": "/login"})
+
+    async def refuse(self, request: Request, refusal: Refusal) -> Response:
+        """A page that says what is wrong, for those who may see pages."""
+        self.check(request)
+        return await self.show("refusal", request, status=refusal.status, refusal=refusal)
 
     async def show(self, name: str, request: Request, *, status: int = 200, **values: Any) -> HTMLResponse:
         """A page."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -22,6 +23,7 @@ from blemish.serving.service import Service
 from blemish.serving.uploads import UploadError
 
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is none."}}
+_FAILED = 500
 _ID = re.compile("[0-9a-zA-Z]{1,32}")
 _log = logging.getLogger(__name__)
 _SECURITY = {
@@ -33,13 +35,36 @@ _SECURITY = {
 }
 
 
-def refuse_politely(app: FastAPI, access: Access, guarded: str) -> None:
-    """Answer every error as JSON, and put the headers that browsers ask for on every answer.
+@dataclass(frozen=True)
+class Refusal:
+    """What is wrong, and what mends it.
+
+    Attributes:
+        status: of HTTP.
+        message, remedy: for people.
+        headers: of the answer.
+    """
+
+    status: int
+    message: str
+    remedy: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> JSONResponse:
+        said = {"error": self.message, "remedy": self.remedy}
+        return JSONResponse(said, self.status, headers={**_SECURITY, **self.headers})
+
+
+def refuse_politely(
+    app: FastAPI, access: Access, guarded: str, page: Callable[[Request, Refusal], Awaitable[Response]]
+) -> None:
+    """Answer every error as JSON, or as a page where a browser asks for one, and put headers on every answer.
 
     Args:
         app: the application.
         access: looks at requests before anything of their bodies is read.
-        guarded: the beginning of the paths that it looks at.
+        guarded: the beginning of the paths that it looks at, which are for machines.
+        page: says it to people; raises HTTPException for those who may not see pages.
     """
 
     async def hardened(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -47,50 +72,60 @@ def refuse_politely(app: FastAPI, access: Access, guarded: str) -> None:
             if request.url.path.startswith(guarded):
                 access.check(request)
         except HTTPException as error:
-            return await _refused(request, error)
+            return _refused(error).as_json()
         response = await call_next(request)
         response.headers.update(_SECURITY)
         return response
 
+    def handler(refusal: Callable[[Any], Refusal]) -> Callable[[Request, Exception], Awaitable[Response]]:
+        async def answer(request: Request, error: Exception) -> Response:
+            said = refusal(error)
+            if said.status == _FAILED:
+                _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+            elif _for_people(request, guarded):
+                try:
+                    return await page(request, said)
+                except HTTPException as refused:
+                    said = _refused(refused)
+            return said.as_json()
+
+        return answer
+
     app.middleware("http")(hardened)
-    app.add_exception_handler(BlemishError, _mended)
-    app.add_exception_handler(BusyError, _busy)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(Exception, _internal)
+    app.add_exception_handler(BlemishError, handler(_mended))
+    app.add_exception_handler(BusyError, handler(_busy))
+    app.add_exception_handler(HTTPException, handler(_refused))
+    app.add_exception_handler(RequestValidationError, handler(_invalid))
+    app.add_exception_handler(Exception, handler(_internal))
 
 
-def _problem(status: int, message: str, remedy: str = "", headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": message, "remedy": remedy}, status, headers={**_SECURITY, **(headers or {})})
+def _for_people(request: Request, guarded: str) -> bool:
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(guarded)
 
 
-async def _mended(request: Request, error: Exception) -> Response:
+def _mended(error: BlemishError) -> Refusal:
     """What the client can mend; other errors name places on the disk, which are nobody's business."""
-    assert isinstance(error, BlemishError)
     if not isinstance(error, ConfigError | ImageError):
-        return await _internal(request, error)
-    return _problem(error.status if isinstance(error, UploadError) else 422, error.message, error.remedy)
+        return _internal(error)
+    return Refusal(error.status if isinstance(error, UploadError) else 422, error.message, error.remedy)
 
 
-async def _busy(_: Request, __: Exception) -> Response:
-    return _problem(503, "Too many images wait.", "Try again.", {"Retry-After": "1"})
+def _busy(_: BusyError) -> Refusal:
+    return Refusal(503, "Too many images wait.", "Try again.", {"Retry-After": "1"})
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+def _refused(error: HTTPException) -> Refusal:
+    return Refusal(error.status_code, str(error.detail), headers=error.headers or {})
 
 
-async def _invalid(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+def _invalid(error: RequestValidationError) -> Refusal:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:])
-    return _problem(422, f"{place}: {first['msg']}." if place else f"{first['msg']}.", "See /openapi.json.")
+    return Refusal(422, f"{place}: {first['msg']}." if place else f"{first['msg']}.", "See /openapi.json.")
 
 
-async def _internal(request: Request, error: Exception) -> Response:
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _problem(500, "The service failed.", "Its log says why.")
+def _internal(_: Exception) -> Refusal:
+    return Refusal(_FAILED, "The service failed.", "Its log says why.")
 
 
 async def found_inspection(service: Service, id: str) -> StoredInspection:
