@@ -40,7 +40,7 @@ _TITLES = {
     "  (`tools/train_shipped.py`).",
     "shipped, share 0": "`share 0`: the same without the refiner, which leaves the distance to the nearest patch of "
     "the prompts and of\n  their altered copies.",
-    "shipped, share 0.3": "`share 0.3`, `share 0.6`: more weight for the refiner than the 0.15 of `shipped`.",
+    "shipped, share 0.15": "`share 0.15`, `share 0.6`: less and more weight for the refiner than the 0.3 of `shipped`.",
 }
 
 

@@ -2,8 +2,9 @@
 
     python tools/train_shipped.py --output src/blemish/shipped
 
-Draws `--images` normal images of each random product, trains one model on all of them with the embedded backbone, and
-keeps what is not about any product. Drawn images stay in --work.
+Draws `--images` normal images of each random product, trains one model on all of them and their altered copies with the
+embedded backbone, and keeps what is not about any product. Few images, so that the refiner learns from prompts such as
+it will be shown. Drawn images stay in --work.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from blemish.training.train import TrainProgress, train
 
 MARKER = "products.txt"
 PROMPT_PATCHES = 20_000  # of each product that is shown to it
-SHARE = 0.15  # of its refiner, which has not seen that product; docs/results/shipped.md
+SHARE = 0.3  # of its refiner, which has not seen that product; docs/results/shipped.md
 
 
 def draw_products(folder: Path, products: int, images: int, size: int, seed: int) -> None:
@@ -58,8 +59,8 @@ def main(arguments: list[str]) -> int:
     add = parser.add_argument
     add("--output", type=Path, default=Path("shipped.blemish"), help="model folder to write (default: %(default)s)")
     add("--work", type=Path, default=Path("build/shipped"), help="for the images (default: %(default)s)")
-    add("--products", type=int, default=300, help="(default: %(default)s)")
-    add("--images", type=int, default=10, help="per product (default: %(default)s)")
+    add("--products", type=int, default=280, help="(default: %(default)s)")
+    add("--images", type=int, default=3, help="per product, the fewer the more altered copies (default: %(default)s)")
     add("--patches", type=int, default=4000, help="of a product's prompt (default: %(default)s)")
     add("--steps", type=int, default=1500, help="(default: %(default)s)")
     add("--learning-rate", type=float, default=3e-3, help="(default: %(default)s)")
