@@ -24,6 +24,7 @@ from blemish.serving.uploads import UploadError
 
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is none."}}
 _FAILED = 500
+_SHOWN = (404, 405, 422)  # on a page
 _ID = re.compile("[0-9a-zA-Z]{1,32}")
 _log = logging.getLogger(__name__)
 _SECURITY = {
@@ -58,7 +59,7 @@ class Refusal:
 def refuse_politely(
     app: FastAPI, access: Access, guarded: str, page: Callable[[Request, Refusal], Awaitable[Response]]
 ) -> None:
-    """Answer every error as JSON, or as a page where a browser asks for one, and put headers on every answer.
+    """Answer every error as JSON, but a bad address on a page where a browser asks; put headers on every answer.
 
     Args:
         app: the application.
@@ -82,7 +83,7 @@ def refuse_politely(
             said = refusal(error)
             if said.status == _FAILED:
                 _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-            elif _for_people(request, guarded):
+            elif said.status in _SHOWN and _for_people(request, guarded):
                 try:
                     return await page(request, said)
                 except HTTPException as refused:
