@@ -27,6 +27,7 @@ from blemish.serving.teacher import Teacher
 
 Draw = Callable[..., Path]
 TOKEN = "the secret of this line"
+BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 PAGES = ("/review", "/history", "/line", "/teach")
 STATIC = Path(__file__).parents[2] / "src/blemish/serving/static"
 DAY = 24 * 3600 * 1000
@@ -114,8 +115,7 @@ def test_a_review_and_what_follows(client: TestClient, bad_nut: bytes, draw: Dra
 def test_people_are_told_on_a_page_and_machines_in_json(
     client: TestClient, guarded: TestClient, address: str, status: int, words: str
 ) -> None:
-    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
-    answer = client.get(address, headers=browser)
+    answer = client.get(address, headers=BROWSER)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'self'" in answer.headers["content-security-policy"]
@@ -123,10 +123,17 @@ def test_people_are_told_on_a_page_and_machines_in_json(
     assert "<b>" not in answer.text
     assert 'href="/review"' in answer.text
     assert client.get(address).json().keys() == {"error", "remedy"}
-    assert client.get("/v1/inspections/none", headers=browser).json().keys() == {"error", "remedy"}
-    sent = guarded.get(address, headers=browser)
+    assert client.get("/v1/inspections/none", headers=BROWSER).json().keys() == {"error", "remedy"}
+    sent = guarded.get(address, headers=BROWSER)
     assert (sent.status_code, sent.headers["location"]) == (303, "/login")
     assert "line.blemish" not in sent.text
+
+
+def test_a_probe_answers_a_browser_as_a_program(fake_inspector: Inspector, tmp_path: Path) -> None:
+    starting = opened(fake_inspector, tmp_path, token=TOKEN)
+    answer = starting.get("/readyz", headers=BROWSER)
+    assert answer.status_code == 503
+    assert answer.json() == {"error": "The model is still being loaded.", "remedy": ""}
 
 
 def test_history_is_paged_and_filtered(client: TestClient, bad_nut: bytes, draw: Draw) -> None:
