@@ -4,9 +4,9 @@
     python benchmarks/shipped.py --prompts 1 4 8 --seeds 0 1 2 --bank
 
 Prompts are drawn by seed from the normal training images, of different parts where these are known. All variants see
-the same images and are told the product; the shipped model is judged with several shares of its refiner. Appends one
-JSON line per (variant, product, prompts, seed, part of the test images) to docs/results/shipped.jsonl and skips what is
-finished.
+the same images and are told the product; the shipped model is scored with several shares of its refiner, and its
+verdicts are counted at its own. Appends one JSON line per (variant, product, prompts, seed, part of the test images) to
+docs/results/shipped.jsonl and skips what is finished.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from blemish.calibration import FusionWeights
 from blemish.config import BackboneConfig
 from blemish.data.dataset import Dataset
 from blemish.data.sample import Sample
+from blemish.evaluation.record import ImageRecord
+from blemish.evaluation.scorecard import ProductScore
 from blemish.inspection import Failure
 from blemish.inspector import Inspector
 from blemish.procedural.seeding import generator
@@ -70,7 +72,10 @@ def shipped(
             raise raw.error
         for share, scoring in found.items():
             fused = inspector.fused(raw, weights[share])
-            scoring.add(sample, unjudged(sample, image_score(fused)), fused)
+            score = image_score(fused)
+            judged = share == model.config.refiner_share
+            record = ImageRecord.of(sample, inspector.judge(raw)) if judged else unjudged(sample, score)
+            scoring.add(sample, record, fused)
     preset = model.config.refiner_share
     names = {one: "shipped" if one == preset else f"shipped, share {one:g}" for one in SHARES}
     return {names[one]: scoring for one, scoring in found.items()}, refiner_level(inspector, few, product)
@@ -90,6 +95,14 @@ def refiner_level(inspector: Inspector, dataset: Dataset, product: str) -> float
     alone = FusionWeights(reconstruction=0, refiner=1, evidence=True)
     raw = inspector.raw_maps(images, product=product)
     return fmean(float(np.quantile(inspector.fused(one, alone), 0.99)) for one in raw if not isinstance(one, Failure))
+
+
+def verdicts(variant: str, score: ProductScore) -> dict[str, list[int] | None]:
+    """False alarms and found defects, each of how many; None where nothing has a threshold."""
+    counted = {"false_alarms": score.false_alarms, "recall": score.recall} if variant == "shipped" else {}
+    return {
+        name: [rate.count, rate.total] if (rate := counted.get(name)) else None for name in ("false_alarms", "recall")
+    }
 
 
 def banked(
@@ -145,7 +158,7 @@ def main() -> None:
         for variant, scoring in found.items():
             for part, scores in scoring.finish().items():
                 values = {metric: getattr(scores[0], metric) for metric in METRICS}
-                lines.append({"variant": variant, "part": part, **common, **values})
+                lines.append({"variant": variant, "part": part, **common, **values, **verdicts(variant, scores[0])})
                 if part == "choose":
                     shown = " ".join(f"{m} {100 * v:.1f}" for m, v in values.items() if v is not None)
                     print(f"{variant} {product} {count} {seed}: {shown}, {common['seconds']} s", flush=True)

@@ -27,6 +27,15 @@ Percent of all test images, mean ± sample standard deviation over n seeds; in t
 
 {summary}
 
+## At the threshold
+
+False alarms among normal images / defects missed by `shipped`, in percent, mean ± sample standard deviation over n
+seeds, at a requested rate of 1 %. From two prompts on, each is compared with the others to set the threshold, which at
+most about one normal image in (prompts + 1) exceeds; with one prompt, altered copies of it set the threshold, which
+promises nothing.
+
+{verdicts}
+
 ## By product
 
 {products}
@@ -53,6 +62,7 @@ def write_page(lines: Path, page: Path) -> None:
         image=", ".join(I_AUROC_OVER),
         pixel=", ".join(P_AP_OVER),
         summary=_summary(rows, variants),
+        verdicts=_verdicts(rows),
         products=_products(rows, variants),
         runs="\n".join(_runs(rows)),
     )
@@ -76,6 +86,26 @@ def _summary(rows: Sequence[Line], variants: Sequence[str]) -> str:
             seeds = str(len(means["i_auroc"]))
             found.append([str(count), variant, seeds, *(spread(values) for values in means.values())])
     return table(["prompts", "variant", "n", "I-AUROC", "P-AP", "AUPRO 0.3"], found)
+
+
+def _verdicts(rows: Sequence[Line]) -> str:
+    products = list(dict.fromkeys(row["product"] for row in rows))
+    judged = [row for row in rows if row.get("false_alarms")]
+    found = []
+    for count in _counts(judged):
+        own = [{**row, **_shares(row)} for row in having(judged, prompts=count, part="all")]
+        over = [spread(seed_means(own, rate, I_AUROC_OVER)) for rate in ("alarmed", "missed")]
+        cells = [
+            " / ".join(spread([row[rate] for row in having(own, product=product)]) for rate in ("alarmed", "missed"))
+            for product in products
+        ]
+        found.append([str(count), " / ".join(over), *cells])
+    return table(["prompts", "mean of five", *products], found)
+
+
+def _shares(row: Line) -> Line:
+    (alarms, normals), (found, defects) = row["false_alarms"], row["recall"]
+    return {"alarmed": alarms / normals, "missed": 1 - found / defects}
 
 
 def _products(rows: Sequence[Line], variants: Sequence[str]) -> str:

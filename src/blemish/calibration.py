@@ -73,6 +73,8 @@ class ProductCalibration(BaseModel):
         images: how many images there were, where some showed the same part; None: n.
         copied: how many training images these are altered copies of, for want of others; None: they are images of
             their own. Copies promise nothing.
+        compared: they trained the model as well, and each was compared with the others alone. They promise nothing
+            either, for the model knows them.
         floor: nothing up to it is defective, whatever the calibration images say; None: they alone decide.
         false_alarm_rate: share of normal images that may be called defective, as requested, in (0, 1).
         unknown_margin: how many times the largest calibration distance an image may be from the prompt.
@@ -92,6 +94,7 @@ class ProductCalibration(BaseModel):
     similarities: Ascending = ()
     images: int | None = Field(default=None, ge=1)
     copied: int | None = Field(default=None, ge=1)
+    compared: bool = False
     floor: FiniteFloat | None = None
     false_alarm_rate: float = Field(default=DEFAULT_FALSE_ALARM_RATE, gt=0, lt=1)
     unknown_margin: float = Field(default=3.0, gt=0, allow_inf_nan=False)
@@ -197,6 +200,9 @@ class ProductCalibration(BaseModel):
         if self.copied:
             source = f"{self.copied} training image{'s' * (self.copied > 1)}"
             return f"{requested}, none promised: set with {self.n} altered copies of {source}"
+        if self.compared:
+            about = f"{requested}, about {percent(self.effective_rate)} to be expected, none promised"
+            return f"{about}: {images.replace('calibration', 'training')}, each compared with the others alone"
         effective = f"{requested}, effective {percent(self.effective_rate)}"
         if self.effective_rate > self.false_alarm_rate:
             return f"{effective}: {images} can promise no finer rate; defective means above every calibration score"
@@ -209,11 +215,12 @@ class ProductCalibration(BaseModel):
         similarities: Iterable[float],
         images: int | None = None,
         copied: int | None = None,
+        compared: bool = False,
     ) -> ProductCalibration:
         """A copy with other calibration images; rate, fusion and intensity range stay."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        new = {"scores": scores, "peaks": peaks, "similarities": similarities, "images": images, "copied": copied}
-        return ProductCalibration(**fields | new)
+        new = {"scores": scores, "peaks": peaks, "similarities": similarities, "images": images}
+        return ProductCalibration(**fields | new | {"copied": copied, "compared": compared})
 
     def with_rate(self, rate: float) -> ProductCalibration:
         """A copy with another requested false-alarm rate. Raises ConfigError unless 0 < rate < 1."""

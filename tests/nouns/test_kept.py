@@ -27,7 +27,9 @@ def pixels(count: int, seed: int = 0, *, grey: bool = False) -> NDArray[np.uint8
 
 
 def normals(*, grey: bool = False, held: int = 2) -> KeptImages:
-    return KeptImages(pixels(3, grey=grey), (0, 2, 5), (0, 0, 1, 1, 2, 3), pixels(held, 1), ("a", "ö b")[:held])
+    return KeptImages(
+        pixels(3, grey=grey), (0, 2, 5), (0, 0, 1, 1, 2, 3), pixels(held, 1), ("a", "ö b")[:held], (-1, 2)[:held]
+    )
 
 
 def examples() -> KeptExamples:
@@ -56,6 +58,7 @@ def test_normal_images_come_back(normal_folder: Path) -> None:
         one = found[name]
         np.testing.assert_array_equal(one.train, expected.train)
         assert (one.rows, one.parts, one.groups) == (expected.rows, expected.parts, expected.groups)
+        assert one.shown == expected.shown
         assert len(one.held) == len(expected.held)
     np.testing.assert_array_equal(found["bolt"].held, normals().held)
     with pytest.raises(KeyError):

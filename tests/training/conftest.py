@@ -17,7 +17,7 @@ from blemish.inspector import Inspector
 from blemish.training.teach import teach
 from blemish.training.train import train
 
-TINY = {
+TINY: dict[str, Any] = {
     "model": {
         "size": 64,
         "width": 16,

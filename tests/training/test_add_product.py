@@ -193,3 +193,22 @@ def test_the_shipped_model_finds_defects_in_what_it_has_never_seen(tmp_path: Pat
     test = dataset.test("gear")
     found = maps(inspector, [one.path for one in test], "gear")
     assert roc_auc_score([one.defective for one in test], [one.score for one in found]) > 0.8
+
+
+def test_of_two_images_one_that_cannot_be_read_is_named(
+    tiny_folder: Path, tiny_config: TrainConfig, rings: Path, tmp_path: Path
+) -> None:
+    """Two compare with each other; where one is damaged, altered copies of the other set the threshold."""
+    model = train(Dataset.from_folder(tiny_folder), tiny_config)
+    folder = tmp_path / "rings"
+    folder.mkdir()
+    for path in images_of(rings.parent, rings.name)[:2]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    both, _, failures = add_products(model, Dataset.from_folder(folder))
+    assert failures == ()
+    assert (both.calibration["rings"].n, both.calibration["rings"].compared) == (2, True)
+    damaged = sorted(folder.iterdir())[0]
+    damaged.write_bytes(b"no image")
+    single, _, (failure,) = add_products(model, Dataset.from_folder(folder))
+    assert failure.source == str(damaged)
+    assert (single.calibration["rings"].n, single.calibration["rings"].copied) == (24, 1)

@@ -24,7 +24,7 @@ HELD, MAP_BYTES = 12, 2 * 4 * 64 * 64
 def test_maps_are_kept_while_they_fit(
     tiny_model: Inspector, tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch, kept: int, looks: int
 ) -> None:
-    training = TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"])  # type: ignore[arg-type]
+    training = TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"])
     assert len(training.held) == HELD
     inspected: list[Any] = []
     raw_maps = Inspector.raw_maps

@@ -22,7 +22,6 @@ from .conftest import TINY, draw_defect, tiny_teaching
 
 @pytest.fixture(scope="module")
 def tiled(tiny_dataset: Dataset) -> Inspector:
-    assert isinstance(TINY["model"], dict)
     return train(tiny_dataset, TrainConfig.of("fast", **{**TINY, "model": {**TINY["model"], "tiles": 2}}))
 
 

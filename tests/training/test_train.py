@@ -228,21 +228,35 @@ def test_calibration_images_are_read_before_the_training(
     assert not [one for one in seen if one.stage == "training"]
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(("count", "damaged"), [(1, 0), (2, 0), (1, 1)])
 def test_few_images_train_with_altered_copies_and_promise_nothing(
-    tmp_path: Path, tiny_folder: Path, tiny_config: TrainConfig, count: int
+    tmp_path: Path,
+    tiny_folder: Path,
+    tiny_config: TrainConfig,
+    caplog: pytest.LogCaptureFixture,
+    count: int,
+    damaged: int,
 ) -> None:
+    """Several calibrate themselves, one does so with further copies, also where another one cannot be read."""
     (tmp_path / "few").mkdir()
-    for name in ("00.png", "01.png")[:count]:
+    names = [f"{number:02}.png" for number in range(count + damaged)]
+    for name in names:
         (tmp_path / "few" / name).write_bytes((tiny_folder / "spots/train/good" / name).read_bytes())
+    for name in names[count:]:
+        (tmp_path / "few" / name).write_bytes(b"no image")
     inspector = train(Dataset.from_folder(tmp_path), tiny_config)
     one = inspector.calibration["few"]
-    assert (one.n, one.copied) == (24, count)
     assert "none promised" in one.statement()
-    assert f"altered copies of {count} training image" in one.statement()
+    if count > 1:
+        assert (one.n, one.copied, one.compared) == (count, None, True)
+        assert f"{count} training images, each compared with the others alone" in one.statement()
+    else:
+        assert (one.n, one.copied, one.compared) == (24, count, False)
+        assert "altered copies of 1 training image" in one.statement()
     kept = inspector.kept["few"]
-    assert (len(kept.train), len(kept.held)) == (24, 24)
+    assert (len(kept.train), len(kept.held)) == (24, one.n)
     assert len(inspector.seen) == count
+    assert [name for name in names if name in caplog.text] == names[count:]
 
 
 def test_with_neither_decoder_nor_refiner_nothing_is_trained(

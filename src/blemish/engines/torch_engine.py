@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,15 +44,20 @@ class TorchEngine:
         replays = self.device.type == "cuda" and network.bank is None
         self._tensors: Callable[..., tuple[Tensor, ...]] = Replayed(self._plain) if replays else self._plain
 
-    def _plain(self, images: Tensor, product: Tensor) -> tuple[Tensor, ...]:
-        maps: PromptedMaps = self.network(images, product)
+    def _plain(self, images: Tensor, product: Tensor, excluded: Tensor | None = None) -> tuple[Tensor, ...]:
+        maps: PromptedMaps = self.network(images, product, excluded)
         return maps.tensors()
 
     @torch.inference_mode()
-    def run(self, images: NDArray[np.uint8], product: int | None = None) -> EngineMaps:
-        """See `Engine.run`."""
+    def run(
+        self, images: NDArray[np.uint8], product: int | None = None, excluded: NDArray[np.bool_] | None = None
+    ) -> EngineMaps:
+        """See `Engine.run`; `excluded`: patches of a composed prompt (bool) that may not be found."""
         products = torch.full((len(images),), -1 if product is None else product, device=self.device)
-        answers = fetched(self._tensors(sent(images, self.device), products))
+        tensors = self._tensors
+        if excluded is not None:
+            tensors = partial(self._plain, excluded=torch.from_numpy(excluded).to(self.device))
+        answers = fetched(tensors(sent(images, self.device), products))
         similarities, chosen, reconstruction, *more = answers
         refined = more.pop(0) if self.network.model.refiner is not None else None
         return EngineMaps(similarities, chosen, reconstruction, refined, more[0] if more else None)

@@ -28,8 +28,10 @@ class KeptImages:
         rows: place of each among all training images of the product, N numbers.
         parts: for every training image of the product the number of the physical part that it shows. Patches of a
             prompt bank go round the tiles of these images: patch p is of tile p mod (tiles of an image · len(parts)).
-        held: uint8 H×M×M×3, images that calibrated the model and did not train it.
+        held: uint8 H×M×M×3, images that calibrated the model.
         groups: the part that each held image shows, H names.
+        shown: the number of that part among `parts` where training images show it too, else −1; H numbers, or none
+            where no image trained.
     """
 
     train: Pixels
@@ -37,11 +39,24 @@ class KeptImages:
     parts: tuple[int, ...]
     held: Pixels
     groups: tuple[str, ...]
+    shown: tuple[int, ...] = ()
+
+    @property
+    def compared(self) -> bool:
+        """Whether held images show parts that training images show too."""
+        return any(part >= 0 for part in self.shown)
 
     def own_patches(self, row: int, patches: int, tiles: int = 1) -> NDArray[np.bool_]:
         """Which of a bank's patches show the same part as training image `row`, at so many tiles an image."""
+        return self._patches(self.parts[row], patches, tiles)
+
+    def held_patches(self, patches: int, tiles: int = 1) -> list[NDArray[np.bool_]]:
+        """The same for every held image; none where no training image shows its part."""
+        return [self._patches(part, patches, tiles) for part in self.shown or [-1] * len(self.held)]
+
+    def _patches(self, part: int, patches: int, tiles: int) -> NDArray[np.bool_]:
         parts = np.repeat(self.parts, tiles)
-        return np.asarray(parts[np.arange(patches) % len(parts)] == self.parts[row])
+        return np.asarray(parts[np.arange(patches) % len(parts)] == part)
 
 
 class KeptFolder(PerProduct[KeptImages]):
@@ -62,8 +77,11 @@ class KeptFolder(PerProduct[KeptImages]):
         if not all(0 <= row < len(parts) for row in rows):
             raise ValueError(f"rows {rows} of {len(parts)} images")
         groups = tuple(str(group) for group in table["groups"])
+        shown = tuple(int(number) for number in table.get("shown", ()))
+        if len(shown) not in (0, len(groups)):
+            raise ValueError(f"parts {shown} of {len(groups)} held images")
         train, held = _read(folder, "train", len(rows)), _read(folder, "held", len(groups))
-        return KeptImages(train, rows, parts, held, groups)
+        return KeptImages(train, rows, parts, held, groups, shown)
 
 
 def write_kept(folder: Path, products: tuple[str, ...], kept: Mapping[str, KeptImages]) -> None:
@@ -77,7 +95,7 @@ def write_kept(folder: Path, products: tuple[str, ...], kept: Mapping[str, KeptI
         for kind, pixels in (("train", images.train), ("held", images.held)):
             for number, one in enumerate(pixels):
                 plain(one).save(target / f"{kind}-{number}.png")
-        table = {"rows": list(images.rows), "parts": list(images.parts), "groups": list(images.groups)}
+        table = {"rows": images.rows, "parts": images.parts, "groups": images.groups, "shown": images.shown}
         (target / TABLE).write_text(json.dumps(table) + "\n", encoding="utf-8", newline="\n")
 
 

@@ -153,15 +153,17 @@ class PromptedNetwork(nn.Module):
         own, prompts = self.signatures(tokens), self.signatures(self.get_buffer("prompts"))
         return F.normalize(own, dim=1) @ F.normalize(prompts, dim=1).T
 
-    def forward(self, images: Tensor, product: Tensor) -> PromptedMaps:
+    def forward(self, images: Tensor, product: Tensor, excluded: Tensor | None = None) -> PromptedMaps:
         """Inspect images.
 
         Args:
             images: uint8 B×S×S×3.
             product: int64 B, index of the product that an image shows; −1: the most similar one.
+            excluded: the patches (bool) that a composed prompt may not have; None: none.
         """
         tokens, similarities, chosen = self.recognised(images, product)
-        return self.answer(tokens, similarities, chosen, self.reconstruct(tokens, chosen))
+        reconstruction = self.reconstruct(tokens, chosen, None if excluded is None else [excluded] * len(tokens))
+        return self.answer(tokens, similarities, chosen, reconstruction)
 
     def recognised(self, images: Tensor, product: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Standardised tokens, their similarities to the products, and the products; inputs as for `forward`."""

@@ -24,7 +24,7 @@ from blemish.models.categories import CategoryHead
 from blemish.models.prompted import PromptedNetwork
 from blemish.training.features import clean_features, load_pixels, standardised
 from blemish.training.fit import blank_calibration, fit_products
-from blemish.training.images import TrainingSet, choose_prompts
+from blemish.training.images import TrainingSet, choose_prompts, without_unreadable
 from blemish.training.kept import keep_images
 from blemish.training.loop import TrainProgress
 from blemish.training.neighbours import fill_bank
@@ -77,7 +77,8 @@ def add_products(
             "An exported model cannot learn a product.", "Add it to the model that it comes from, and export that."
         )
     config, tiling, report = inspector.config, inspector.tiling, progress or silent
-    training = TrainingSet.of(dataset, config.hold_out, config.seed)
+    dataset, unreadable = without_unreadable(dataset)
+    training = TrainingSet.of(dataset, config.hold_out, config.seed, composed=config.model.prompt_patches > 0)
     if known := sorted(set(training.products) & set(inspector.products)):
         raise ConfigError(f"The model knows the product '{known[0]}' already.", "Rename the folder of the new one.")
     ranges = intensity_ranges(training)
@@ -106,7 +107,7 @@ def add_products(
     for name, mask in (rois or {}).items():
         grown = grown.with_roi(name, mask)
     grown = fit_products(grown, training, report)
-    return grown, _confused(inspector, grown), tuple(failures)
+    return grown, _confused(inspector, grown), (*unreadable, *failures)
 
 
 def prompted(inspector: Inspector, images: Sequence[Path], product: str) -> Inspector:

@@ -27,6 +27,7 @@ def calibrate(
     product: str | None = None,
     false_alarm_rate: float | None = None,
     copied: int | None = None,
+    compared: bool = False,
     groups: Sequence[str] | None = None,
     progress: Report | None = None,
     raws: Iterable[RawMaps | Failure] | None = None,
@@ -39,6 +40,7 @@ def calibrate(
         product: what they all show; None lets the model find out, which must be one and the same.
         false_alarm_rate: requested share of normal images called defective; None keeps the rate.
         copied: how many training images these are altered copies of; None: they are none.
+        compared: they trained the model, and `raws` says what it sees in each without the patches of its own part.
         groups: which part each image shows; images of one part count as one. None: each shows another.
         progress: called after every image.
         raws: what the engine says of each of them, where that is known already.
@@ -76,7 +78,7 @@ def calibrate(
     scores, peaks, similarities = zip(*map(_worst, parts.values()), strict=True)
     count = sum(map(len, parts.values()))
     several = count if count > len(parts) else None
-    new = inspector.calibration[name].with_images(scores, peaks, similarities, several, copied)
+    new = inspector.calibration[name].with_images(scores, peaks, similarities, several, copied, compared)
     if false_alarm_rate is not None:
         new = new.with_rate(false_alarm_rate)
     calibration = inspector.calibration.with_product(name, new)

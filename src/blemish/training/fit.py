@@ -18,6 +18,7 @@ from blemish.inspection import Failure
 from blemish.inspector import Inspector, RawMaps
 from blemish.training.calibrate import calibrate
 from blemish.training.images import TrainingSet
+from blemish.training.left_out import maps_without
 from blemish.training.loop import TrainProgress
 
 LEVEL = 0.99
@@ -70,12 +71,20 @@ def fit_products(inspector: Inspector, training: TrainingSet, report: Callable[[
         held = [image for image in training.held if image.product == product]
         side, scale = inspector.size, inspector.calibration[product].intensity_range
         images = [image.load(side, scale, config.seed) if image.copy else image.path for image in held]
-        raws = _Raws(inspector, images, product)
+        own = [training.own_patches(image, config.model.prompt_patches) for image in held]
+        raws = _Raws(inspector, images, product, own)
         weights = _weights(_level(raws, product), config)
         one = inspector.calibration[product].model_copy(update={"fusion": weights})
         inspector = inspector.with_calibration(inspector.calibration.with_product(product, one))
-        groups, copied = [image.group for image in held], training.originals(product)
-        inspector, failures = calibrate(inspector, images, product=product, groups=groups, copied=copied, raws=raws)
+        inspector, failures = calibrate(
+            inspector,
+            images,
+            product=product,
+            groups=[image.group for image in held],
+            copied=training.originals(product),
+            compared=training.compared(product),
+            raws=raws,
+        )
         for failure in failures:
             _log.warning("left out of calibration: %s", failure.error)
         done += len(images)
@@ -90,16 +99,24 @@ class _Raws:
         inspector: its calibration and its fusion weights do not matter.
         images: of `product`.
         product: what they show.
+        own: for each the patches of the product's prompts that show the same part, which are left out.
     """
 
-    def __init__(self, inspector: Inspector, images: list[Path | NDArray[np.uint8]], product: str) -> None:
-        self._inspector, self._images, self._product = inspector, images, product
+    def __init__(
+        self,
+        inspector: Inspector,
+        images: list[Path | NDArray[np.uint8]],
+        product: str,
+        own: list[NDArray[np.bool_]],
+    ) -> None:
+        self._inspector, self._images, self._product, self._own = inspector, images, product, own
         self._kept: list[RawMaps | Failure] = []
         self._most = int(_KEPT_BYTES / (2 * 4 * inspector.size**2))
 
     def __iter__(self) -> Iterator[RawMaps | Failure]:
         yield from self._kept
-        for raw in self._inspector.raw_maps(self._images[len(self._kept) :], product=self._product):
+        known = len(self._kept)
+        for raw in maps_without(self._inspector, self._images[known:], self._product, self._own[known:]):
             if len(self._kept) < self._most:
                 self._kept.append(raw)
             yield raw

@@ -15,6 +15,7 @@ from blemish.data.decode import IntensityRange, image_size, load_square
 from blemish.data.sample import Sample
 from blemish.data.split import hold_out
 from blemish.errors import DataError, ImageError
+from blemish.inspection import Failure
 from blemish.procedural.seeding import generator
 from blemish.synthesis.alter import SHADING, alter
 from blemish.tiling import Tiling
@@ -52,10 +53,11 @@ def _of(sample: Sample) -> TrainingImage:
     return TrainingImage(sample.path, sample.product, sample.group or str(sample.path))
 
 
-def _few(images: Sequence[TrainingImage]) -> tuple[list[TrainingImage], list[TrainingImage]]:
-    """Training and calibration images of a product that has few: all of them with copies, and further copies.
+def _few(images: Sequence[TrainingImage], composed: bool) -> tuple[list[TrainingImage], list[TrainingImage]]:
+    """Training and calibration images of a product that has few: all of them with copies, and all of them again.
 
-    Copies of the only part are parts of their own, so that an image is not compared with itself.
+    Where prompts are not composed, or there is one part only, further copies calibrate. Copies of the only part are
+    parts of their own, so that an image is not compared with itself.
     """
     single = len({image.group for image in images}) == 1
     copies = [
@@ -65,7 +67,32 @@ def _few(images: Sequence[TrainingImage]) -> tuple[list[TrainingImage], list[Tra
     ]
     added = max(0, _COPIES - len(images))
     train, held = [*images, *copies[:added]], copies[added:][:_COPIES]
+    if composed and not single:
+        return train, list(images)
     return train, [replace(image, group=f"{image.path} {image.copy}") for image in held]
+
+
+def without_unreadable(dataset: Dataset) -> tuple[Dataset, list[Failure]]:
+    """Leave out normal images that cannot be read, of products that have few: what is made of the others depends on it.
+
+    A product of which none can be read stays as it is.
+    """
+    failures: list[Failure] = []
+    normals = dataset.train_normals()
+    for product in dict.fromkeys(sample.product for sample in normals):
+        own = [sample.path for sample in normals if sample.product == product]
+        found = [failure for failure in map(_failure, own if len(own) < FEW else ()) if failure]
+        failures += found if len(found) < len(own) else []
+    bad = {failure.source for failure in failures}
+    return replace(dataset, samples=tuple(one for one in dataset.samples if str(one.path) not in bad)), failures
+
+
+def _failure(path: Path) -> Failure | None:
+    try:
+        load_square(path, 1)
+    except ImageError as error:
+        return Failure(str(path), error)
+    return None
 
 
 @dataclass(frozen=True)
@@ -75,7 +102,7 @@ class TrainingSet:
     Attributes:
         products: sorted names.
         train: images the network is trained on.
-        held: images kept for calibration; no group stands on both sides.
+        held: images kept for calibration. Those of a group that also trains are compared with the other groups alone.
     """
 
     products: tuple[str, ...]
@@ -83,11 +110,18 @@ class TrainingSet:
     held: tuple[TrainingImage, ...]
 
     @classmethod
-    def of(cls, dataset: Dataset, share: float, seed: int) -> TrainingSet:
+    def of(cls, dataset: Dataset, share: float, seed: int, *, composed: bool = False) -> TrainingSet:
         """Divide the normal training images; at least one of every product calibrates.
 
         A product with fewer than `FEW` images, or with images of one part only, trains with all of them and altered
-        copies, and calibrates with further copies.
+        copies. It calibrates with all of them, each compared with the other parts; with further copies where that
+        cannot be done.
+
+        Args:
+            dataset: other images in it are not looked at.
+            share: to hold out, in (0, 1).
+            seed: of the draw.
+            composed: prompts are composed of patches, so that those of a part can be left out.
 
         Raises:
             DataError: there is no product.
@@ -102,9 +136,9 @@ class TrainingSet:
             own = [sample for sample in normals if sample.product == product]
             rest, kept = hold_out(own, share, seed)
             if len(own) < FEW or not kept:
-                few, copies = _few([_of(sample) for sample in own])
+                few, again = _few([_of(sample) for sample in own], composed)
                 train += few
-                held += copies
+                held += again
             else:
                 train += map(_of, rest)
                 held += map(_of, kept)
@@ -114,6 +148,16 @@ class TrainingSet:
         """How many images the calibration images of a product are altered copies of; None: they are no copies."""
         copies = [image for image in self.held if image.product == product and image.copy]
         return len({image.path for image in copies}) or None
+
+    def compared(self, product: str) -> bool:
+        """Whether the calibration images of a product are its training images, each compared with the others."""
+        shown = {image.group for image in self.train if image.product == product}
+        return any(image.group in shown for image in self.held if image.product == product)
+
+    def own_patches(self, image: TrainingImage, patches: int) -> NDArray[np.bool_]:
+        """Which patches of a product's prompt bank show the same part as `image`; they go round its training images."""
+        own = np.array([self.train[row].group == image.group for row in self.indices(image.product)])
+        return np.asarray(own[np.arange(patches) % len(own)])
 
     def indices(self, product: str) -> NDArray[np.int64]:
         """Rows of a product's training images."""

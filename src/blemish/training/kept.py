@@ -48,6 +48,7 @@ def keep_images(
             tuple(parts[image.group] for image in images),
             stacked([image.load(tiling.side, ranges[product], seed) for image in chosen]),
             tuple(image.group for image in chosen),
+            tuple(parts.get(image.group, -1) for image in chosen),
         )
     return kept
 

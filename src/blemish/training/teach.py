@@ -28,8 +28,8 @@ from blemish.kept.images import KeptImages
 from blemish.model_folder import CONFIG
 from blemish.models.categories import CategoryHead
 from blemish.naming import distinct
-from blemish.training.calibrate import calibrate
 from blemish.training.checkpoint import RunFolder, begin_run, check_run, fingerprint
+from blemish.training.left_out import calibrate_kept
 from blemish.training.loop import optimise
 from blemish.training.runtime import Report, counter, launch, one_seed, silent
 from blemish.training.store import Store, free_megabytes
@@ -125,8 +125,7 @@ def without_categories(inspector: Inspector) -> Inspector:
             continue
         one = one.model_copy(update={"fusion": one.fusion.former, "floor": None})
         bare = bare.with_calibration(bare.calibration.with_product(product, one))
-        kept = bare.kept[product]
-        bare, _ = calibrate(bare, list(kept.held), product=product, groups=kept.groups, copied=one.copied)
+        bare = calibrate_kept(bare, product)
     return bare
 
 

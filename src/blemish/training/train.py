@@ -34,7 +34,7 @@ from blemish.training.batches import BatchSource
 from blemish.training.checkpoint import RunFolder, begin_run, check_run, fingerprint
 from blemish.training.features import CHUNK, load_pixels
 from blemish.training.fit import fit_calibration
-from blemish.training.images import TrainingImage, TrainingSet
+from blemish.training.images import TrainingImage, TrainingSet, without_unreadable
 from blemish.training.kept import keep_images
 from blemish.training.loop import TrainProgress, optimise
 from blemish.training.noise import NoiseTable
@@ -96,7 +96,10 @@ def train(
     fatal = [problem for problem in dataset.problems if problem.severity == "fatal"]
     if fatal:
         raise DataError(fatal[0].message, fatal[0].remedy)
-    training = TrainingSet.of(dataset, config.hold_out, config.seed)
+    dataset, unreadable = without_unreadable(dataset)
+    for failure in unreadable:
+        _log.warning("left out of training and calibration: %s", failure.error)
+    training = TrainingSet.of(dataset, config.hold_out, config.seed, composed=config.model.prompt_patches > 0)
     run = None if target is None else _run_folder(target, config, training)
     if run is not None:
         check_run(run, resume=resume, restart=restart)  # every process does so before the first one may begin

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from blemish.inspector import Inspector
-from blemish.training.calibrate import calibrate
+from blemish.training.left_out import calibrate_kept
 from blemish.training.loop import TrainProgress
 
 _FLOOR = 1.2  # where both maps have reached their scale, and a fifth more: copies vary less than new parts
@@ -28,7 +28,8 @@ def fit_detection(inspector: Inspector, share: float, report: Callable[[TrainPro
     for done, product in enumerate(products, 1):
         one = inspector.calibration[product]
         former = one.fusion.former or one.fusion
-        own = max(share, _FEW_SHARE) if one.copied else share
+        few = bool(one.copied) or one.compared
+        own = max(share, _FEW_SHARE) if few else share
         fusion = former.model_copy(
             update={
                 "reconstruction": (1 - own) * former.reconstruction,
@@ -39,7 +40,6 @@ def fit_detection(inspector: Inspector, share: float, report: Callable[[TrainPro
         )
         one = one.model_copy(update={"fusion": fusion, "floor": _FLOOR if one.copied else None})
         inspector = inspector.with_calibration(inspector.calibration.with_product(product, one))
-        kept = inspector.kept[product]
-        inspector, _ = calibrate(inspector, list(kept.held), product=product, groups=kept.groups, copied=one.copied)
+        inspector = calibrate_kept(inspector, product)
         report(TrainProgress("calibration", done, len(products)))
     return inspector
