@@ -16,6 +16,7 @@ from blemish.engines.torch_engine import TorchEngine
 from blemish.inspector import Inspector, RawMaps
 from blemish.model_folder import CALIBRATION
 from blemish.scoring import image_score
+from blemish.training.calibrate import calibrate
 from blemish.training.images import TrainingSet
 from blemish.training.left_out import calibrate_kept, maps_without
 from blemish.training.teach import teach, without_categories
@@ -113,3 +114,28 @@ def test_categories_come_and_go(few: tuple[Inspector, TrainingSet], tiny_example
     bare = without_categories(taught).calibration["spots"]
     assert (bare.n, bare.compared, bare.floor, bare.fusion) == (FEW, True, None, one.fusion)
     assert bare.scores == pytest.approx(one.scores, rel=1e-4)
+
+
+def test_images_of_a_later_calibration_take_their_place(
+    few: tuple[Inspector, TrainingSet],
+    tiny_folder: Path,
+    tiny_examples: tuple[DefectExample, ...],
+    tmp_path: Path,
+) -> None:
+    """Categories that are learned afterwards do not bring the former thresholds back."""
+    inspector, _ = few
+    fresh = sorted((tiny_folder / "spots" / "train" / "good").iterdir())[FEW:]
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    calibrated, failures = calibrate(inspector, [broken, *fresh], product="spots")
+    assert len(failures) == 1
+    one = calibrated.calibration["spots"]
+    assert (one.n, one.copied, one.compared) == (len(fresh), None, False)
+    calibrated.save(tmp_path / "calibrated.blemish")
+    loaded = Inspector.load(tmp_path / "calibrated.blemish", offline=True)
+    assert (len(loaded.kept["spots"].held), loaded.kept["spots"].compared) == (len(fresh), False)
+    assert len(loaded.kept["stripes"].held) == len(inspector.kept["stripes"].held)
+    examples = [example for example in tiny_examples if example.product == "spots"]
+    taught, _ = teach(loaded, examples, tiny_teaching())
+    assert (taught.calibration["spots"].n, taught.calibration["spots"].compared) == (len(fresh), False)
+    assert without_categories(taught).calibration["spots"].scores == pytest.approx(one.scores, rel=1e-4)

@@ -14,6 +14,7 @@ from blemish.errors import DataError
 from blemish.inspection import Failure
 from blemish.inspector import Inspector, RawMaps
 from blemish.scoring import image_score
+from blemish.training.kept import hold_others
 from blemish.training.loop import TrainProgress
 
 Report = Callable[[TrainProgress], None]
@@ -34,6 +35,9 @@ def calibrate(
 ) -> tuple[Inspector, list[Failure]]:
     """Set thresholds anew from normal images, without training.
 
+    They also take the place of the normal images that stay with the model for such thresholds, so that categories that
+    are learned later do not bring back the former ones.
+
     Args:
         inspector: the model.
         images: normal images that did not train it, files or pixels.
@@ -43,7 +47,7 @@ def calibrate(
         compared: they trained the model, and `raws` says what it sees in each without the patches of its own part.
         groups: which part each image shows; images of one part count as one. None: each shows another.
         progress: called after every image.
-        raws: what the engine says of each of them, where that is known already.
+        raws: what the engine says of each of them, where that is known already; then the model keeps what it has.
 
     Returns:
         The model with its new calibration (other products keep theirs), and the unreadable files.
@@ -53,6 +57,7 @@ def calibrate(
     """
     chosen = list(images)
     statistics: dict[str, dict[str, list[Statistics]]] = {}
+    used: list[tuple[Path | NDArray[np.uint8], str]] = []
     unknown = 0
     failures: list[Failure] = []
     for done, raw in enumerate(inspector.raw_maps(chosen, product=product) if raws is None else raws, 1):
@@ -63,6 +68,7 @@ def calibrate(
         else:
             part = str(done) if groups is None else groups[done - 1]
             statistics.setdefault(raw.product, {}).setdefault(part, []).append(_statistics(inspector, raw))
+            used.append((chosen[done - 1], part))
         if progress is not None:
             progress(TrainProgress("calibration", done, len(chosen)))
     if unknown or len(statistics) > 1:
@@ -81,10 +87,15 @@ def calibrate(
     new = inspector.calibration[name].with_images(scores, peaks, similarities, several, copied, compared)
     if false_alarm_rate is not None:
         new = new.with_rate(false_alarm_rate)
-    calibration = inspector.calibration.with_product(name, new)
+    kept = inspector.kept
+    if raws is None and name in kept:
+        images, parts_shown = zip(*used, strict=True)
+        others = hold_others(kept[name], images, parts_shown, inspector.config, new.intensity_range)
+        kept = {**kept, name: others}
     return replace(
         inspector,
-        calibration=calibration,
+        calibration=inspector.calibration.with_product(name, new),
+        kept=kept,
         seen=inspector.seen | file_hashes(one for one in chosen if isinstance(one, Path)),
     ), failures
 
