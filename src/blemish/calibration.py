@@ -125,8 +125,13 @@ class ProductCalibration(BaseModel):
 
     @property
     def effective_rate(self) -> float:
-        """The rate that is promised: the largest k / (n + 1) not above the request, at least the finest rate."""
+        """The largest k / (n + 1) not above the request, at least the finest rate; see `promised_rate`."""
         return self._rank / (self.n + 1)
+
+    @property
+    def promised_rate(self) -> float | None:
+        """The effective rate, where the calibration images promise it: there are some, which the model did not know."""
+        return self.effective_rate if self.n and not self.copied and not self.compared else None
 
     @property
     def threshold(self) -> float:

@@ -200,10 +200,23 @@ def test_a_defective_image_never_has_an_empty_mask(anomaly_map: NDArray[np.float
             "defective means above every calibration score",
         ),
         (ProductCalibration(), "requested 1 %, none promised: no calibration images, hence no verdict"),
+        (
+            ProductCalibration().with_images([1.0] * 24, [1.0] * 24, [1.0] * 24, copied=1),
+            "requested 1 %, none promised: set with 24 altered copies of 1 training image",
+        ),
+        (
+            ProductCalibration().with_images([1.0] * 4, [1.0] * 4, [1.0] * 4, compared=True),
+            "requested 1 %, about 20 % to be expected, none promised: 4 training images, each compared with the others "
+            "alone",
+        ),
     ],
 )
 def test_statement(product: ProductCalibration, statement: str) -> None:
     assert product.statement() == statement
+    assert (product.promised_rate is None) == ("none promised" in statement)
+    assert product.promised_rate in (None, product.effective_rate)
+    again = product.with_images([2.0], [2.0], [1.0])
+    assert (again.copied, again.compared, again.promised_rate) == (None, False, 0.5)
 
 
 @pytest.mark.parametrize(

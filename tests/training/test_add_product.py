@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -164,6 +165,9 @@ def test_a_prompt_on_the_command_line(
     assert "Prompted with 2 normal images" in result.output
     assert json.loads(result.stdout)["product"] == "rings"
     assert Inspector.load(model).products == ("spots", "stripes")
+    spoken = " ".join(run("inspect", model, third, *options[:-1]).output.split())
+    assert "requested 1 %, about 33 % to be expected, none promised: 2 training images" in spoken
+    assert re.search(r"rings 1 \d 1 % none", re.sub(r"[^\w %]+", "", spoken).replace("  ", " ")), spoken
 
     known = run("inspect", model, third, "--prompt", first, "--product", "spots")
     assert (known.exit_code, "needs no prompt" in known.output) == (2, True)

@@ -81,7 +81,7 @@ class Summary:
             tell(f"Results: {output / 'inspections.jsonl'} and {output / 'report.html'}")
 
     def _print_table(self) -> None:
-        heads = ["product", "images", "defective", "false alarms: asked", "kept"]
+        heads = ["product", "images", "defective", "false alarms: asked", "promised"]
         rows = [
             [name, self.inspected[name], self.defective[name], *self._rates(name)] for name in sorted(self.inspected)
         ]
@@ -93,7 +93,9 @@ class Summary:
     def _rates(self, product: str) -> tuple[str, str]:
         """False-alarm rates requested and promised; the promise is coarser where calibration images are few."""
         one = self._calibration.products.get(product)
-        return ("–", "–") if one is None else (percent(one.false_alarm_rate), percent(one.effective_rate))
+        if one is None:
+            return "–", "–"
+        return percent(one.false_alarm_rate), "none" if one.promised_rate is None else percent(one.promised_rate)
 
 
 def _line(result: Inspection) -> str:

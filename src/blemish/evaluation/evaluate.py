@@ -91,7 +91,7 @@ class _Evaluation:
 
     def __init__(self, inspector: Inspector, protocol: ProtocolName, report: str | Path | None) -> None:
         products = inspector.calibration.products
-        rates = {name: (one.false_alarm_rate, one.effective_rate) for name, one in products.items()}
+        rates = {name: (one.false_alarm_rate, one.promised_rate) for name, one in products.items()}
         self._inspector = inspector
         self._builder = ScorecardBuilder("paper (transductive)" if protocol == "paper" else protocol, rates)
         # Stored thresholds mean nothing for maps of another fusion.

@@ -54,7 +54,7 @@ class ProductScore:
         false_alarms: normal images that were rejected, of all normal ones.
         recall: defective images that were caught, of all defective ones.
         requested_rate: false-alarm rate that the user asked for.
-        effective_rate: false-alarm rate that the calibration images can promise.
+        effective_rate: false-alarm rate that the calibration images promise; None where they promise nothing.
         recall_by_defect: defect category → its caught images; defects without a name stand under `UNNAMED_DEFECT`.
         accuracy, balanced_accuracy, macro_f1: of the names that images got, over the learned categories and `normal`
             (see `Confusion`); None, as all that follows, when the model has learned no categories of this product.

@@ -25,10 +25,10 @@ class ScorecardBuilder:
 
     Args:
         protocol: name of the protocol that the images are scored under.
-        rates: product → requested and effective false-alarm rate, as far as known.
+        rates: product → requested and promised false-alarm rate; the latter None where nothing is promised.
     """
 
-    def __init__(self, protocol: str = "honest", rates: Mapping[str, tuple[float, float]] | None = None) -> None:
+    def __init__(self, protocol: str = "honest", rates: Mapping[str, tuple[float, float | None]] | None = None) -> None:
         self._protocol = protocol
         self._rates = dict(rates or {})
         self._records: list[ImageRecord] = []

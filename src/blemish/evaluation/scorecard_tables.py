@@ -52,7 +52,7 @@ def _verdict_table(card: Scorecard) -> Table:
     retrieval, false_alarms, recall = (percent(card.mean(metric)) for metric in VERDICT_METRICS)
     rows.append(["mean", "", false_alarms, "", recall, "", "", retrieval])
     title = "Verdicts at the chosen threshold, in percent (95 % interval)"
-    return table(title, [*heads, "rate\nasked", "rate\nkept", "prompt\nfound"], rows)
+    return table(title, [*heads, "rate\nasked", "rate\npromised", "prompt\nfound"], rows)
 
 
 def _defect_table(card: Scorecard) -> Table:

@@ -79,8 +79,9 @@ def scorecard_table(card: Scorecard, anchors: Mapping[str, str]) -> str:
 def _score_row(score: ProductScore, anchors: Mapping[str, str]) -> str:
     metrics = "".join(f"<td>{percent(getattr(score, metric))}</td>" for metric in RANKING_METRICS)
     rates = "–"
-    if score.requested_rate is not None and score.effective_rate is not None:
-        rates = f"{_short_percent(score.requested_rate)} → {_short_percent(score.effective_rate)}"
+    if score.requested_rate is not None:
+        promised = "none" if score.effective_rate is None else _short_percent(score.effective_rate)
+        rates = f"{_short_percent(score.requested_rate)} → {promised}"
     return (
         f'<tr data-product="{text(score.product)}">{product_head(score.product, anchors)}'
         f"<td>{score.normals:,} + {score.defectives:,}</td>{metrics}{_error_cells(score.false_alarms, score.recall)}"
