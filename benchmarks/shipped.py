@@ -41,7 +41,7 @@ from blemish.training.images import TrainingSet
 
 LINES = ROOT / "docs" / "results" / "shipped.jsonl"
 METRICS = ("i_auroc", "p_ap", "p_auroc", "aupro_30")
-SHARES = (0, 0.15, 0.3, 0.6)  # of the refiner
+FUSIONS = ((0, 1), (0.15, 1), (0.3, 1), (0.6, 1), (0.15, 0.5), (0.3, 0.5), (0.6, 0.5))  # refiner's share, exponent
 
 
 def draw_prompts(normals: tuple[Sample, ...], count: int, seed: int) -> tuple[Sample, ...]:
@@ -56,7 +56,7 @@ def draw_prompts(normals: tuple[Sample, ...], count: int, seed: int) -> tuple[Sa
 def shipped(
     model: Inspector, dataset: Dataset, product: str, prompts: tuple[Sample, ...]
 ) -> tuple[dict[str, Scoring], float]:
-    """Add the product to the model and inspect its test images, for each share of the refiner.
+    """Add the product to the model and inspect its test images, for each way of fusing the maps.
 
     Returns:
         What was found by each variant, and the refiner's level on normal images.
@@ -64,27 +64,37 @@ def shipped(
     few = replace(dataset, samples=prompts)
     inspector, _, _ = add_products(model, few)
     own = inspector.calibration[product].fusion
-    weights = {share: with_share(own, model.config.refiner_share, share) for share in SHARES}
-    found = {share: Scoring(inspector.size) for share in SHARES}
+    preset = (model.config.refiner_share, model.config.fusion_exponent)
+    weights = {one: fused_by(own, preset[0], *one) for one in FUSIONS}
+    found = {one: Scoring(inspector.size) for one in FUSIONS}
     samples = dataset.test(product)
     for sample, raw in zip(samples, inspector.raw_maps([one.path for one in samples], product=product), strict=True):
         if isinstance(raw, Failure):
             raise raw.error
-        for share, scoring in found.items():
-            fused = inspector.fused(raw, weights[share])
+        for one, scoring in found.items():
+            fused = inspector.fused(raw, weights[one])
             score = image_score(fused)
-            judged = share == model.config.refiner_share
-            record = ImageRecord.of(sample, inspector.judge(raw)) if judged else unjudged(sample, score)
+            record = ImageRecord.of(sample, inspector.judge(raw)) if one == preset else unjudged(sample, score)
             scoring.add(sample, record, fused)
-    preset = model.config.refiner_share
-    names = {one: "shipped" if one == preset else f"shipped, share {one:g}" for one in SHARES}
-    return {names[one]: scoring for one, scoring in found.items()}, refiner_level(inspector, few, product)
+    level = refiner_level(inspector, few, product)
+    return {"shipped" if one == preset else named(*one): scoring for one, scoring in found.items()}, level
 
 
-def with_share(fusion: FusionWeights, own: float, share: float) -> FusionWeights:
-    """Weights of a model whose refiner has the share `own`, as they are for another one."""
-    distance = fusion.reconstruction / (1 - own)
-    return fusion.model_copy(update={"reconstruction": (1 - share) * distance, "refiner": share})
+def named(share: float, exponent: float) -> str:
+    """A way of fusing that is not the model's own."""
+    return f"shipped, share {share:g}" + (", roots" if exponent < 1 else "")
+
+
+def fused_by(fusion: FusionWeights, own: float, share: float, exponent: float) -> FusionWeights:
+    """Weights of a model whose refiner has the share `own`, as they are for another share and exponent."""
+    distance = fusion.reconstruction / (1 - own) ** (1 / fusion.exponent)
+    return fusion.model_copy(
+        update={
+            "reconstruction": (1 - share) ** (1 / exponent) * distance,
+            "refiner": share ** (1 / exponent),
+            "exponent": exponent,
+        }
+    )
 
 
 def refiner_level(inspector: Inspector, dataset: Dataset, product: str) -> float:

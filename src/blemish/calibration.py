@@ -44,13 +44,17 @@ Ascending = Annotated[tuple[FiniteFloat, ...], BeforeValidator(_ascending)]
 
 
 class FusionWeights(BaseModel):
-    """Final map = reconstruction · S_rec + refiner · S_ref (OneNIP, equation 10).
+    """How the two maps are joined: ((reconstruction · S_rec)^p + (refiner · S_ref)^p)^(1/p), p being the exponent.
+
+    With p = 1 it is their weighted sum (OneNIP, equation 10). With less, pixels where both maps see a defect gain over
+    those where one does: (√a + √b)² = a + b + 2√(ab).
 
     Attributes:
         reconstruction: weight of the reconstruction error.
         refiner: weight of the refiner.
         evidence: the refiner enters as −ln(1 − S_ref), which tells apart what its sigmoid saturates; else as S_ref.
-        detection: weight of UniADC's detection, which enters as `scoring.detection_evidence`; 0: it does not.
+        exponent: p, in (0, 1].
+        detection: weight of UniADC's detection, which is added as `scoring.detection_evidence`; 0: it is not.
         former: the weights before there were categories; None: these are they.
     """
 
@@ -59,6 +63,7 @@ class FusionWeights(BaseModel):
     reconstruction: FiniteFloat = 1.0
     refiner: FiniteFloat = 0.0
     evidence: bool = False
+    exponent: float = Field(default=1, gt=0, le=1)
     detection: FiniteFloat = 0.0
     former: FusionWeights | None = None
 

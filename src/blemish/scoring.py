@@ -13,7 +13,7 @@ _Float = TypeVar("_Float", np.float32, np.float64)
 
 POOLING_WINDOW = 16
 CERTAINLY_NORMAL = 10.0  # minus the logit from which the detection is no evidence at all
-_SMALLEST = np.float32(2**-24)  # a float32 probability tells no finer difference to 1
+_LARGEST = np.float32(1 - 2**-24)  # the float32 probability next to 1
 
 
 def fuse(
@@ -23,7 +23,7 @@ def fuse(
     roi: NDArray[np.bool_] | None = None,
     detection: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Final anomaly map, a weighted sum (OneNIP eq. 10); 0 outside the region of interest.
+    """Final anomaly map, joined as `FusionWeights` says (OneNIP eq. 10); 0 outside the region of interest.
 
     Args:
         reconstruction: h×w, ≥ 0.
@@ -34,11 +34,17 @@ def fuse(
     """
     fused = np.float32(weights.reconstruction) * reconstruction
     if refiner is not None:
-        refined = -np.log(np.maximum(1 - refiner, _SMALLEST)) if weights.evidence else refiner
-        fused = fused + np.float32(weights.refiner) * refined
+        refined = -np.log1p(-np.minimum(refiner, _LARGEST)) if weights.evidence else refiner
+        fused = _joined(fused, np.float32(weights.refiner) * refined, weights.exponent)
     if detection is not None and weights.detection:
         fused = fused + np.float32(weights.detection) * detection_evidence(detection)
     return fused if roi is None else np.where(roi, fused, np.float32(0))
+
+
+def _joined(one: NDArray[np.float32], other: NDArray[np.float32], exponent: float) -> NDArray[np.float32]:
+    if exponent == 1:
+        return one + other
+    return np.asarray((one**exponent + other**exponent) ** (1 / exponent), dtype=np.float32)
 
 
 def detection_evidence(logits: NDArray[_Float]) -> NDArray[_Float]:

@@ -44,6 +44,7 @@ def test_the_papers_constants() -> None:
     assert (config.refiner_weight, config.jitter, config.clip, config.schedule) == (0.5, 20, 0.1, "step")
     extensions = (model.detail, model.neighbourhood, model.prompt_patches, model.error_smoothing, config.evidence)
     assert extensions == (1, 1, 0, 1, False)
+    assert (config.refiner_share, config.fusion_exponent) == (0.5, 1)
     assert (model.equal_levels, model.distance_stride, config.focal) == (False, 0, 0)
     shares = config.pseudo_anomalies
     assert (shares.self_paste, shares.photometric, shares.warp, shares.blur) == (0, 0, 0, 0)

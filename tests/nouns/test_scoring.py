@@ -67,6 +67,26 @@ def test_fusion_is_a_weighted_sum(weights: FusionWeights, expected: Map) -> None
     np.testing.assert_allclose(fused, expected)
 
 
+@given(
+    arrays(np.float32, (2, 5), elements=st.floats(0, 2**10, width=32)),
+    arrays(np.float32, (2, 5), elements=st.floats(0, 1, width=32)),
+    st.floats(0.2, 1),
+)
+def test_with_a_smaller_exponent_agreement_counts(heat: Map, certainty: Map, exponent: float) -> None:
+    """Where one map is silent it is the other one, as in a sum; where both speak it is more than their sum."""
+    joined = fuse(heat, certainty, FusionWeights(reconstruction=2, refiner=3, exponent=exponent))
+    assert joined.dtype == np.float32
+    added = 2 * heat + 3 * certainty
+    expected = ((2 * heat.astype(float)) ** exponent + (3 * certainty.astype(float)) ** exponent) ** (1 / exponent)
+    np.testing.assert_allclose(joined, expected, rtol=1e-4, atol=1e-30)
+    assert (joined >= added * (1 - 1e-4)).all()
+    silent = (heat == 0) | (certainty == 0)
+    np.testing.assert_allclose(joined[silent], added[silent], rtol=1e-4, atol=1e-30)
+    # all that scales both maps scales the fused one, so that a share of another map can be taken from it
+    scaled = fuse(heat, certainty, FusionWeights(reconstruction=1, refiner=1.5, exponent=exponent))
+    np.testing.assert_allclose(2 * scaled, joined, rtol=1e-4, atol=1e-30)
+
+
 def test_without_a_refiner_its_weight_means_nothing() -> None:
     np.testing.assert_array_equal(fuse(HEAT, None, FusionWeights(reconstruction=3, refiner=5, evidence=True)), 3 * HEAT)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from blemish.data.dataset import Dataset
 from blemish.inspection import Failure
 from blemish.inspector import Inspector, RawMaps
+from blemish.scoring import fuse
 from blemish.training import fit
 from blemish.training.fit import fit_products
 from blemish.training.images import TrainingSet
@@ -38,3 +41,17 @@ def test_maps_are_kept_while_they_fit(
     monkeypatch.setattr(fit, "_KEPT_BYTES", kept * MAP_BYTES)
     assert fit_products(tiny_model, training, silent).calibration == tiny_model.calibration
     assert len(inspected) == looks
+
+
+@pytest.mark.parametrize("exponent", [1, 0.5])
+def test_the_share_is_that_of_the_mean(tiny_model: Inspector, tiny_dataset: Dataset, exponent: float) -> None:
+    """With the reconstruction map at its level on normal images the fused map is the mean of the two."""
+    config = tiny_model.config.model_copy(update={"refiner_share": 0.3, "fusion_exponent": exponent})
+    training = TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"])
+    fitted = fit_products(replace(tiny_model, config=config), training, silent).calibration["spots"].fusion
+    preset = tiny_model.config
+    alone = (1 - preset.refiner_share) ** (1 / preset.fusion_exponent)
+    level = alone / tiny_model.calibration["spots"].fusion.reconstruction
+    found = fuse(np.full((2, 2), level, np.float32), np.full((2, 2), 0.5, np.float32), fitted)
+    expected = (0.7 * 1 + 0.3 * float(np.log(2)) ** exponent) ** (1 / exponent)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)

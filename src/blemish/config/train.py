@@ -59,6 +59,8 @@ class TrainConfig(Config):
         pool: pseudo-anomalous versions of each training image that are made ahead; 0: a fresh one for every draw.
         refresh: share of that pool that is made anew over one training.
         refiner_share: of the refiner's map in the fusion, once the reconstruction map is brought to scale 1.
+        fusion_exponent: p of the mean ((1 − share) · reconstruction^p + share · refiner^p)^(1/p) that joins the two;
+            1: their weighted sum (the paper).
         evidence: the refiner enters the fusion as −ln(1 − probability), else as its probability (the paper).
         hold_out: share of the normal training images kept for calibration, whole groups at a time.
         kept: normal images per product that stay in the model folder, of those that train and of those that calibrate,
@@ -91,6 +93,7 @@ class TrainConfig(Config):
     pool: int = Field(default=0, ge=0)
     refresh: float = Field(default=0, ge=0)
     refiner_share: float = Field(default=0.5, ge=0, le=1)
+    fusion_exponent: float = Field(default=1, gt=0, le=1)
     evidence: bool = False
     hold_out: float = Field(default=0.15, gt=0, lt=1)
     kept: int = Field(default=48, ge=0)

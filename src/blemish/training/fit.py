@@ -131,5 +131,10 @@ def _level(raws: Iterable[RawMaps | Failure], product: str) -> float:
 
 
 def _weights(level: float, config: TrainConfig) -> FusionWeights:
-    share = config.refiner_share if config.refines else 0.0
-    return FusionWeights(reconstruction=(1 - share) / level, refiner=share, evidence=config.evidence)
+    share, exponent = config.refiner_share if config.refines else 0.0, config.fusion_exponent
+    return FusionWeights(
+        reconstruction=(1 - share) ** (1 / exponent) / level,
+        refiner=share ** (1 / exponent),
+        evidence=config.evidence,
+        exponent=exponent,
+    )
