@@ -60,6 +60,7 @@ SMALL = {"principal_start": True, "width": 128, "heads": 4, "encoder_layers": 1,
 VARIANTS: dict[str, dict[str, Any]] = {
     "bank": {"backbone": {"strides": (8, 16)}},
     "fast": {},
+    "fast, maps added": {"fusion_exponent": 1},
     "fast, with transformer": {"model": {"decoder": "dynamic", **SMALL}, "restoration": True},
     "fast, one image as prompt": {"model": {"decoder": "dynamic", "prompt_patches": 0, **SMALL}, "restoration": True},
     "uniad": {

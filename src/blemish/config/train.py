@@ -176,6 +176,7 @@ _FAST: dict[str, Any] = {
     "pool": 1,
     "evidence": True,
     "refiner_share": 0.6,
+    "fusion_exponent": 0.5,
 }
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"backbone": {"name": "timm:tf_efficientnet_b4.aa_in1k", "levels": (0, 1, 2, 3)}},
