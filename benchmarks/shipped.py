@@ -41,7 +41,7 @@ from blemish.training.images import TrainingSet
 
 LINES = ROOT / "docs" / "results" / "shipped.jsonl"
 METRICS = ("i_auroc", "p_ap", "p_auroc", "aupro_30")
-FUSIONS = ((0, 1), (0.15, 1), (0.3, 1), (0.6, 1), (0.15, 0.5), (0.3, 0.5), (0.6, 0.5))  # refiner's share, exponent
+SHARES = (0, 0.15, 0.3, 0.6)  # of the refiner
 
 
 def draw_prompts(normals: tuple[Sample, ...], count: int, seed: int) -> tuple[Sample, ...]:
@@ -56,7 +56,7 @@ def draw_prompts(normals: tuple[Sample, ...], count: int, seed: int) -> tuple[Sa
 def shipped(
     model: Inspector, dataset: Dataset, product: str, prompts: tuple[Sample, ...]
 ) -> tuple[dict[str, Scoring], float]:
-    """Add the product to the model and inspect its test images, for each way of fusing the maps.
+    """Add the product to the model and inspect its test images, for each share of the refiner.
 
     Returns:
         What was found by each variant, and the refiner's level on normal images.
@@ -64,37 +64,27 @@ def shipped(
     few = replace(dataset, samples=prompts)
     inspector, _, _ = add_products(model, few)
     own = inspector.calibration[product].fusion
-    preset = (model.config.refiner_share, model.config.fusion_exponent)
-    weights = {one: fused_by(own, preset[0], *one) for one in FUSIONS}
-    found = {one: Scoring(inspector.size) for one in FUSIONS}
+    preset = model.config.refiner_share
+    weights = {share: with_share(own, preset, share) for share in SHARES}
+    found = {share: Scoring(inspector.size) for share in SHARES}
     samples = dataset.test(product)
     for sample, raw in zip(samples, inspector.raw_maps([one.path for one in samples], product=product), strict=True):
         if isinstance(raw, Failure):
             raise raw.error
-        for one, scoring in found.items():
-            fused = inspector.fused(raw, weights[one])
+        for share, scoring in found.items():
+            fused = inspector.fused(raw, weights[share])
             score = image_score(fused)
-            record = ImageRecord.of(sample, inspector.judge(raw)) if one == preset else unjudged(sample, score)
+            record = ImageRecord.of(sample, inspector.judge(raw)) if share == preset else unjudged(sample, score)
             scoring.add(sample, record, fused)
-    level = refiner_level(inspector, few, product)
-    return {"shipped" if one == preset else named(*one): scoring for one, scoring in found.items()}, level
+    names = {one: "shipped" if one == preset else f"shipped, share {one:g}" for one in SHARES}
+    return {names[one]: scoring for one, scoring in found.items()}, refiner_level(inspector, few, product)
 
 
-def named(share: float, exponent: float) -> str:
-    """A way of fusing that is not the model's own."""
-    return f"shipped, share {share:g}" + (", roots" if exponent < 1 else "")
-
-
-def fused_by(fusion: FusionWeights, own: float, share: float, exponent: float) -> FusionWeights:
-    """Weights of a model whose refiner has the share `own`, as they are for another share and exponent."""
-    distance = fusion.reconstruction / (1 - own) ** (1 / fusion.exponent)
-    return fusion.model_copy(
-        update={
-            "reconstruction": (1 - share) ** (1 / exponent) * distance,
-            "refiner": share ** (1 / exponent),
-            "exponent": exponent,
-        }
-    )
+def with_share(fusion: FusionWeights, own: float, share: float) -> FusionWeights:
+    """Weights of a model whose refiner has the share `own`, as they are for another one."""
+    root = 1 / fusion.exponent
+    distance = fusion.reconstruction / (1 - own) ** root
+    return fusion.model_copy(update={"reconstruction": (1 - share) ** root * distance, "refiner": share**root})
 
 
 def refiner_level(inspector: Inspector, dataset: Dataset, product: str) -> float:

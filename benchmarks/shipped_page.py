@@ -50,8 +50,6 @@ _TITLES = {
     "shipped, share 0": "`share 0`: the same without the refiner, which leaves the distance to the nearest patch of "
     "the prompts and of\n  their altered copies.",
     "shipped, share 0.15": "`share 0.15`, `share 0.6`: less and more weight for the refiner than the 0.3 of `shipped`.",
-    "shipped, share 0.3, roots": "`roots`: not the maps are averaged at that share but their square roots, and the "
-    "mean is squared\n  (`fusion_exponent: 0.5`).",
 }
 
 
