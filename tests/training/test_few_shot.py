@@ -110,7 +110,7 @@ def test_some_normals_train_a_model_of_their_own(
     own = taught["inspector"]
     assert own.config.seed == 1
     assert own.config.model == learner.config.model
-    assert {(one.n, one.compared) for one in own.calibration.products.values()} == {(2, True)}
+    assert {one.copied for one in own.calibration.products.values()} == {2}
     assert len(own.seen) == 4
     assert run.card.meta["shots"] == "2,1"
 

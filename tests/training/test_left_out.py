@@ -16,6 +16,7 @@ from blemish.engines.torch_engine import TorchEngine
 from blemish.inspector import Inspector, RawMaps
 from blemish.model_folder import CALIBRATION
 from blemish.scoring import image_score
+from blemish.training.add_product import add_products
 from blemish.training.calibrate import calibrate
 from blemish.training.images import TrainingSet
 from blemish.training.left_out import calibrate_kept, maps_without
@@ -27,22 +28,14 @@ from .conftest import TINY, tiny_teaching
 FEW = 4
 
 
-@pytest.fixture(scope="module")
-def few_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Few images of one product, more of the other."""
-    root = tmp_path_factory.mktemp("few")
-    for product, count in (("spots", FEW), ("stripes", 16)):
-        (root / product).mkdir()
-        for path in sorted((tiny_folder / product / "train" / "good").iterdir())[:count]:
-            (root / product / path.name).write_bytes(path.read_bytes())
-    return root
-
-
 @pytest.fixture(scope="module", params=[1, 2], ids=["whole", "tiles"])
-def few(request: pytest.FixtureRequest, few_folder: Path) -> tuple[Inspector, TrainingSet]:
+def few(request: pytest.FixtureRequest, tiny_dataset: Dataset) -> tuple[Inspector, TrainingSet]:
+    """A model of stripes, to which spots were added from few images."""
     config = TrainConfig.of("fast", **{**TINY, "model": {**TINY["model"], "tiles": request.param}})
-    dataset = Dataset.from_folder(few_folder)
-    return train(dataset, config), TrainingSet.of(dataset, config.hold_out, config.seed, composed=True)
+    stripes, spots = (replace(tiny_dataset, samples=tiny_dataset.train_normals(name)) for name in ("stripes", "spots"))
+    spots = replace(spots, samples=spots.samples[:FEW])
+    grown, _, _ = add_products(train(stripes, config), spots)
+    return grown, TrainingSet.of(spots, config.hold_out, config.seed, composed=True)
 
 
 def maps(inspector: Inspector, image: Path, own: np.ndarray | None) -> RawMaps:

@@ -99,7 +99,7 @@ def train(
     dataset, unreadable = without_unreadable(dataset)
     for failure in unreadable:
         _log.warning("left out of training and calibration: %s", failure.error)
-    training = TrainingSet.of(dataset, config.hold_out, config.seed, composed=config.model.prompt_patches > 0)
+    training = TrainingSet.of(dataset, config.hold_out, config.seed)
     run = None if target is None else _run_folder(target, config, training)
     if run is not None:
         check_run(run, resume=resume, restart=restart)  # every process does so before the first one may begin
