@@ -91,7 +91,7 @@ def one_run(start: str, steps: int, seed: int, dataset: Dataset, options: argpar
         found = {start: judged(grown, dataset, options.part)}
     else:
         init = start if start == SHIPPED else None
-        changes = {"steps": steps, "init": init, "seed": seed}
+        changes = {"steps": steps, "init": init, "seed": seed, "fusion_exponent": 1}  # as the model that ships has it
         if options.learning_rate is not None:
             changes["learning_rate"] = options.learning_rate
         trained = train(few, TrainConfig.of("fast", **changes), progress=printer())

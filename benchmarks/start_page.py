@@ -19,9 +19,9 @@ Written by `make results` from [start.jsonl](start.jsonl); do not edit. What it 
 
 One model for all products with the embedded backbone, from {images} normal images of each, drawn by seed, of different
 parts where these are known; its product is told with every image. `random` and `shipped` are trainings by the preset
-`fast` that start from random weights and from those that ship (`--init shipped`); `shipped` with 0 steps is that model
-as it is, with the same images as prompts; `bank` is a memory bank of them. Minutes are those of the whole training:
-features, pseudo-anomalies, steps, calibration.
+`fast`, its maps added (`fusion_exponent: 1`) as in the model that ships, from random weights and from those that ship
+(`--init shipped`); `shipped` with 0 steps is that model as it is, with the same images as prompts; `bank` is a memory
+bank of them. Minutes are those of the whole training: features, pseudo-anomalies, steps, calibration.
 
 Percent of the test images of the half `report` of [real.md](real.md), mean ± sample standard deviation over n seeds of
 the mean over {image} (I-AUROC) and over {pixel} (P-AP, AUPRO).
