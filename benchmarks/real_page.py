@@ -122,7 +122,8 @@ One model is trained on the normal images of all products together and is never 
 only the memory bank (`bank`) and `per product` are told, have one model for each and set no threshold. Images are
 squashed to 224 px; the backbone is ResNet-18 (ImageNet) unless a variant's name says otherwise. `bank` compares levels
 of strides 8 and 16 as they are, 20,000 patches a product; `uniad` reconstructs the same levels, standardised, with the
-steps and the optimiser of `fast`; `fast` searches in them, and its refiner also sees stride 4.{_peers(results)}
+steps and the optimiser of `fast`; `fast` searches in them, and its refiner also sees stride 4. `maps added` joins the
+distance and the refiner's map as the paper does, `fast` by their square roots.{_peers(results)}
 
 Protocol `honest`: no test image touches weights, fusion, threshold or the choice of a checkpoint, and thresholds come
 from normal training images that were held out. Variants themselves were chosen on one half of the test images, see
