@@ -212,7 +212,7 @@ class ProductCalibration(BaseModel):
             return f"{requested}, none promised: set with {self.n} altered copies of {source}"
         if self.compared:
             about = f"{requested}, about {percent(self.effective_rate)} to be expected, none promised"
-            return f"{about}: {images.replace('calibration', 'training')}, each compared with the others alone"
+            return f"{about}: {images.replace('calibration', 'normal')}, each compared with the others alone"
         effective = f"{requested}, effective {percent(self.effective_rate)}"
         if self.effective_rate > self.false_alarm_rate:
             return f"{effective}: {images} can promise no finer rate; defective means above every calibration score"

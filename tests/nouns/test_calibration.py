@@ -206,7 +206,7 @@ def test_a_defective_image_never_has_an_empty_mask(anomaly_map: NDArray[np.float
         ),
         (
             ProductCalibration().with_images([1.0] * 4, [1.0] * 4, [1.0] * 4, compared=True),
-            "requested 1 %, about 20 % to be expected, none promised: 4 training images, each compared with the others "
+            "requested 1 %, about 20 % to be expected, none promised: 4 normal images, each compared with the others "
             "alone",
         ),
     ],

@@ -166,7 +166,7 @@ def test_a_prompt_on_the_command_line(
     assert json.loads(result.stdout)["product"] == "rings"
     assert Inspector.load(model).products == ("spots", "stripes")
     spoken = " ".join(run("inspect", model, third, *options[:-1], "-o", tmp_path / "found").output.split())
-    assert "requested 1 %, about 33 % to be expected, none promised: 2 training images" in spoken
+    assert "requested 1 %, about 33 % to be expected, none promised: 2 normal images" in spoken
     assert re.search(r"rings 1 \d 1 % none", re.sub(r"[^\w %]+", "", spoken).replace("  ", " ")), spoken
 
     known = run("inspect", model, third, "--prompt", first, "--product", "spots")

@@ -82,7 +82,7 @@ def test_few_images_set_thresholds_without_finding_themselves(few: tuple[Inspect
         assert image_score(inspector.fused(maps(inspector, image.path, None))) < scores[-1]
     assert one.scores == pytest.approx(sorted(scores), rel=1e-4)
     assert one.threshold == pytest.approx(max(scores), rel=1e-4)
-    assert "about 20 % to be expected, none promised: 4 training images" in one.statement()
+    assert "about 20 % to be expected, none promised: 4 normal images" in one.statement()
 
 
 def test_they_stay_with_the_model_and_do_so_again(few: tuple[Inspector, TrainingSet], tmp_path: Path) -> None:
