@@ -30,8 +30,8 @@ Percent of all test images, mean ± sample standard deviation over n seeds; in t
 ## At the threshold
 
 False alarms among normal images / defects missed by `shipped`, in percent, mean ± sample standard deviation over n
-seeds, at a requested rate of 1 %. From two prompts on, each is compared with the others to set the threshold, which at
-most about one normal image in (prompts + 1) exceeds; with one prompt, altered copies of it set the threshold, which
+seeds, at a requested rate of 1 %. From two prompts on, each is compared with the others to set the threshold, which
+about one normal image in (prompts + 1) exceeds; with one prompt, altered copies of it set the threshold, which
 promises nothing.
 
 {verdicts}
