@@ -39,7 +39,7 @@ def few(request: pytest.FixtureRequest, tiny_dataset: Dataset) -> tuple[Inspecto
 
 
 def maps(inspector: Inspector, image: Path, own: np.ndarray | None) -> RawMaps:
-    (raw,) = maps_without(inspector, [image], "spots", [np.zeros(0, bool) if own is None else own])
+    (raw,) = maps_without(inspector, [image], "spots", [] if own is None else [own])
     assert isinstance(raw, RawMaps)
     return raw
 

@@ -51,8 +51,8 @@ class KeptImages:
         return self._patches(self.parts[row], patches, tiles)
 
     def held_patches(self, patches: int, tiles: int = 1) -> list[NDArray[np.bool_]]:
-        """The same for every held image; none where no training image shows its part."""
-        return [self._patches(part, patches, tiles) for part in self.shown or [-1] * len(self.held)]
+        """The same for every held image; empty where training images show none of their parts."""
+        return [self._patches(part, patches, tiles) for part in self.shown] if self.compared else []
 
     def _patches(self, part: int, patches: int, tiles: int) -> NDArray[np.bool_]:
         parts = np.repeat(self.parts, tiles)

@@ -71,7 +71,8 @@ def fit_products(inspector: Inspector, training: TrainingSet, report: Callable[[
         held = [image for image in training.held if image.product == product]
         side, scale = inspector.size, inspector.calibration[product].intensity_range
         images = [image.load(side, scale, config.seed) if image.copy else image.path for image in held]
-        own = [training.own_patches(image, config.model.prompt_patches) for image in held]
+        compared = training.compared(product)
+        own = [training.own_patches(image, config.model.prompt_patches) for image in held] if compared else []
         raws = _Raws(inspector, images, product, own)
         weights = _weights(_level(raws, product), config)
         one = inspector.calibration[product].model_copy(update={"fusion": weights})
@@ -82,7 +83,7 @@ def fit_products(inspector: Inspector, training: TrainingSet, report: Callable[[
             product=product,
             groups=[image.group for image in held],
             copied=training.originals(product),
-            compared=training.compared(product),
+            compared=compared,
             raws=raws,
         )
         for failure in failures:
@@ -99,7 +100,8 @@ class _Raws:
         inspector: its calibration and its fusion weights do not matter.
         images: of `product`.
         product: what they show.
-        own: for each the patches of the product's prompts that show the same part, which are left out.
+        own: for each the patches of the product's prompts that show the same part, which are left out; none where no
+            prompt shows any.
     """
 
     def __init__(

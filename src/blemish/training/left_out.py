@@ -31,13 +31,13 @@ def maps_without(
     """As `Inspector.raw_maps`, none of the images being compared with itself.
 
     Args:
-        inspector: a model that composes its prompts, unless `own` is empty of patches.
+        inspector: a model that composes its prompts, unless `own` is empty.
         images: of `product`.
         product: what they show.
-        own: for each image the patches of the product's prompts that show the same part.
+        own: for each image the patches of the product's prompts that show the same part; empty where none shows any.
     """
     engine = inspector.engine
-    if not any(patches.any() for patches in own):
+    if not own:
         yield from inspector.raw_maps(images, product=product)
         return
     assert isinstance(engine, TorchEngine)
