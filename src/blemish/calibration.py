@@ -44,17 +44,17 @@ Ascending = Annotated[tuple[FiniteFloat, ...], BeforeValidator(_ascending)]
 
 
 class FusionWeights(BaseModel):
-    """How the two maps are joined: ((reconstruction · S_rec)^p + (refiner · S_ref)^p)^(1/p), p being the exponent.
+    """How the maps are joined: ((reconstruction · S_rec)^p + (refiner · S_ref)^p + (detection · S_det)^p)^(1/p).
 
-    With p = 1 it is their weighted sum (OneNIP, equation 10). With less, pixels where both maps see a defect gain over
-    those where one does: (√a + √b)² = a + b + 2√(ab).
+    With p = 1 it is their weighted sum (OneNIP, equation 10). With less, pixels where several maps see a defect gain
+    over those where one does: (√a + √b)² = a + b + 2√(ab).
 
     Attributes:
         reconstruction: weight of the reconstruction error.
         refiner: weight of the refiner.
         evidence: the refiner enters as −ln(1 − S_ref), which tells apart what its sigmoid saturates; else as S_ref.
         exponent: p, in (0, 1].
-        detection: weight of UniADC's detection, which is added as `scoring.detection_evidence`; 0: it is not.
+        detection: weight of UniADC's detection, which enters as `scoring.detection_evidence`; 0: it does not.
         former: the weights before there were categories; None: these are they.
     """
 

@@ -28,23 +28,25 @@ def fuse(
     Args:
         reconstruction: h×w, ≥ 0.
         refiner: h×w in [0, 1]; None without a refiner.
-        weights: of the two.
+        weights: of each.
         roi: h×w, true where defects count.
         detection: h×w logits of the discriminator (UniADC); None while there are no categories.
     """
-    fused = np.float32(weights.reconstruction) * reconstruction
+    maps = [np.float32(weights.reconstruction) * reconstruction]
     if refiner is not None:
         refined = -np.log1p(-np.minimum(refiner, _LARGEST)) if weights.evidence else refiner
-        fused = _joined(fused, np.float32(weights.refiner) * refined, weights.exponent)
+        maps.append(np.float32(weights.refiner) * refined)
     if detection is not None and weights.detection:
-        fused = fused + np.float32(weights.detection) * detection_evidence(detection)
+        maps.append(np.float32(weights.detection) * detection_evidence(detection))
+    fused = _joined(maps, weights.exponent)
     return fused if roi is None else np.where(roi, fused, np.float32(0))
 
 
-def _joined(one: NDArray[np.float32], other: NDArray[np.float32], exponent: float) -> NDArray[np.float32]:
-    if exponent == 1:
-        return one + other
-    return np.asarray((one**exponent + other**exponent) ** (1 / exponent), dtype=np.float32)
+def _joined(maps: list[NDArray[np.float32]], exponent: float) -> NDArray[np.float32]:
+    if exponent == 1 or len(maps) == 1:
+        return np.asarray(sum(maps[1:], start=maps[0]), dtype=np.float32)
+    powers = [one**exponent for one in maps]
+    return np.asarray(sum(powers[1:], start=powers[0]) ** (1 / exponent), dtype=np.float32)
 
 
 def detection_evidence(logits: NDArray[_Float]) -> NDArray[_Float]:

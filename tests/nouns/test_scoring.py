@@ -82,6 +82,10 @@ def test_with_a_smaller_exponent_agreement_counts(heat: Map, certainty: Map, exp
     assert (joined >= added * (1 - 1e-4)).all()
     silent = (heat == 0) | (certainty == 0)
     np.testing.assert_allclose(joined[silent], added[silent], rtol=1e-4, atol=1e-30)
+    # the detection joins in the same way: at logit −5 it has half of its evidence
+    weights = FusionWeights(reconstruction=2, refiner=3, exponent=exponent, detection=1)
+    three = fuse(heat, certainty, weights, detection=np.full((2, 5), -5, np.float32))
+    np.testing.assert_allclose(three, (expected**exponent + 0.5**exponent) ** (1 / exponent), rtol=1e-4)
     # all that scales both maps scales the fused one, so that a share of another map can be taken from it
     scaled = fuse(heat, certainty, FusionWeights(reconstruction=1, refiner=1.5, exponent=exponent))
     np.testing.assert_allclose(2 * scaled, joined, rtol=1e-4, atol=1e-30)

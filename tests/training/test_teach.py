@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from blemish.calibration import FusionWeights
 from blemish.config import TeachConfig, TrainConfig
 from blemish.data.dataset import Dataset
 from blemish.data.defects import DefectExample, Marking
@@ -20,8 +21,11 @@ from blemish.data.priors import CategoryPrior, Priors
 from blemish.errors import BlemishError, ConfigError, DataError, ModelError, TrainingError
 from blemish.inspection import UNKNOWN_DEFECT, Inspection
 from blemish.inspector import Inspector
+from blemish.scoring import fuse
 from blemish.training.loop import TrainProgress
+from blemish.training.runtime import silent
 from blemish.training.teach import teach, without_categories
+from blemish.training.teaching.fit import fit_detection
 from blemish.training.teaching.step import TeachingStep
 from blemish.training.train import train
 
@@ -187,6 +191,20 @@ def test_forgetting_restores_the_thresholds(
         assert found.category is None
         assert taught.categories  # the taught one is as it was
     assert without_categories(tiny_model) is tiny_model
+
+
+@pytest.mark.parametrize("exponent", [1, 0.5])
+def test_the_detections_share_is_that_of_the_mean(tiny_taught: tuple[Inspector, Path], exponent: float) -> None:
+    """Where OneNIP's map is 4 and the detection at its scale of 1 the joined map is the mean of the two."""
+    taught = tiny_taught[0]
+    one = taught.calibration["spots"]
+    former = FusionWeights(reconstruction=4, refiner=3, exponent=exponent)
+    blank = taught.calibration.with_product("spots", one.model_copy(update={"fusion": former}))
+    fitted = fit_detection(taught.with_calibration(blank), 0.3, silent).calibration["spots"].fusion
+    assert fitted.former == former
+    heat, nothing, likely = np.ones((2, 2), np.float32), np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32)
+    expected = (0.7 * 4**exponent + 0.3) ** (1 / exponent)
+    np.testing.assert_allclose(fuse(heat, nothing, fitted, detection=likely), expected, rtol=1e-5)
 
 
 def test_the_map_may_stay_onenips(tiny_model: Inspector, tiny_examples: Examples) -> None:

@@ -15,9 +15,10 @@ _FEW_SHARE = 0.5  # with so few normal images that copies must do, OneNIP's map 
 def fit_detection(inspector: Inspector, share: float, report: Callable[[TrainProgress], None]) -> Inspector:
     """Let the discriminator's detection count in the map of every product that has categories; set thresholds anew.
 
-    OneNIP's weights are scaled by 1 − share. Where the held images are altered copies of the training images, which say
-    little of new ones, the share is at least 0.5, and nothing counts as defective until both maps exceed their scale
-    by a fifth. Products without held images keep their map and their thresholds.
+    It is joined with OneNIP's map as that one's own two maps are, by their exponent p: OneNIP's weights are scaled by
+    (1 − share)^(1/p). Where the held images are altered copies of the training images, which say little of new ones,
+    the share is at least 0.5, and nothing counts as defective until both maps exceed their scale by a fifth. Products
+    without held images keep their map and their thresholds.
 
     Args:
         inspector: with categories, calibrated without their detection.
@@ -30,11 +31,12 @@ def fit_detection(inspector: Inspector, share: float, report: Callable[[TrainPro
         former = one.fusion.former or one.fusion
         few = bool(one.copied) or one.compared
         own = max(share, _FEW_SHARE) if few else share
+        root = 1 / former.exponent
         fusion = former.model_copy(
             update={
-                "reconstruction": (1 - own) * former.reconstruction,
-                "refiner": (1 - own) * former.refiner,
-                "detection": own,
+                "reconstruction": (1 - own) ** root * former.reconstruction,
+                "refiner": (1 - own) ** root * former.refiner,
+                "detection": own**root,
                 "former": former,
             }
         )
