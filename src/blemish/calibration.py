@@ -87,7 +87,7 @@ class ProductCalibration(BaseModel):
             images very closely must not turn ordinary variation into another product.
         farthest: no image at a greater distance is of the product, in [0, 2], unless calibration images are nearly as
             far.
-        fusion: weights of the two maps.
+        fusion: weights of the maps.
         intensity_range: lowest and highest value of 16-bit images of this product; None for 8-bit ones.
         product: the product's name, for messages; set by `Calibration`.
     """

@@ -1,4 +1,4 @@
-"""From the two maps of a model to the final map and the image score."""
+"""From the maps of a model to the final map and the image score."""
 
 from __future__ import annotations
 

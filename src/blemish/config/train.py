@@ -60,7 +60,7 @@ class TrainConfig(Config):
         refresh: share of that pool that is made anew over one training.
         refiner_share: of the refiner's map in the fusion, once the reconstruction map is brought to scale 1.
         fusion_exponent: p of the mean ((1 − share) · reconstruction^p + share · refiner^p)^(1/p) that joins the two;
-            1: their weighted sum (the paper).
+            1: their weighted sum (the paper). What categories detect joins them likewise.
         evidence: the refiner enters the fusion as −ln(1 − probability), else as its probability (the paper).
         hold_out: share of the normal training images kept for calibration, whole groups at a time.
         kept: normal images per product that stay in the model folder, of those that train and of those that calibrate,
