@@ -32,6 +32,7 @@ from torch.nn import functional as F
 
 from blemish.backbones.backbone import Backbone
 from blemish.config import TrainConfig
+from blemish.config.base import merged
 from blemish.data.dataset import Dataset
 from blemish.data.decode import load_square
 from blemish.data.masks import read_mask, resize_mask
@@ -207,6 +208,7 @@ def main() -> None:
     )
     parser.add_argument("--split", choices=["group", "image"], default="group", help="of the magnetic tiles")
     parser.add_argument("--steps", type=int, help="instead of the preset's")
+    parser.add_argument("--size", type=int, default=SIZE, help="side of the squashed images (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="of torch")
     parser.add_argument("--lines", type=Path, default=LINES, help="where results go (default: %(default)s)")
     parser.add_argument("--page", action="store_true", help="write docs/results/real.md and do nothing else")
@@ -225,17 +227,19 @@ def main() -> None:
             label = name if arguments.backbone == "resnet18" else f"{name}, {Path(arguments.backbone).stem}"
             label += "" if arguments.split == "group" else ", split by image"
             label += f", {arguments.steps} steps" if arguments.steps else ""
+            label += "" if arguments.size == SIZE else f", {arguments.size} px"
             if (label, seed) in finished(arguments.lines):
                 continue
             print(f"{label}, seed {seed}", flush=True)
-            changes = {"seed": seed} | ({"steps": arguments.steps} if arguments.steps else {})
+            changes: dict[str, Any] = {"seed": seed, "model": {"size": arguments.size}}
+            changes |= {"steps": arguments.steps} if arguments.steps else {}
             started = time.monotonic()
             forget_peak()
             variant = VARIANTS[name]
             strides = variant.get("backbone", {}).get("strides", (4, 8, 16))
-            extractor = open_backbone(arguments.backbone, arguments.shared, strides, SIZE)
+            extractor = open_backbone(arguments.backbone, arguments.shared, strides, arguments.size)
             if name == "bank":
-                scoring, seconds = Scoring(SIZE), 0.0
+                scoring, seconds = Scoring(arguments.size), 0.0
                 for product in dataset.products:
                     memory_bank(extractor, dataset.train_normals(product), dataset.test(product), seed, scoring)
                     print(f"  {product}", flush=True)
@@ -244,7 +248,7 @@ def main() -> None:
                 changes["backbone"] = backbone_config(arguments.backbone, arguments.shared, strides).model_dump(
                     include={"name", "weights", "strides"}
                 )
-                scores, seconds = trained(dataset, TrainConfig.of("fast", **{**variant, **changes}), extractor)
+                scores, seconds = trained(dataset, TrainConfig.of("fast", **merged(variant, changes)), extractor)
             append(arguments.lines, label, seed, code, scores, seconds, time.monotonic() - started)
 
 
