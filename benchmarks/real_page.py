@@ -225,12 +225,13 @@ def _verdicts(variant: str, lines: list[dict[str, Any]]) -> list[str]:
 
 
 def _count(counted: list[list[int]]) -> str:
-    """Mean over the seeds, with the interval of the first seed alone: seeds judge the same images, so they are not
-    independent trials."""
+    """Mean over the seeds, from the lower end of the lowest seed's interval to the upper end of the highest's: seeds
+    judge the same images, so they are not independent trials whose counts could be added."""
     if not counted:
         return ABSENT
-    count, total = counted[0]
-    low, high = clopper_pearson(count, total)
+    total = counted[0][1]
+    intervals = [clopper_pearson(count, total) for count, _ in counted]
+    low, high = min(low for low, _ in intervals), max(high for _, high in intervals)
     mean = f"{fmean(one for one, _ in counted):.1f}".removesuffix(".0")
     return f"{mean} of {total} ({100 * low:.1f}–{100 * high:.1f} %)"
 
@@ -270,7 +271,8 @@ def _runs(results: Results) -> str:
 ## How it was run
 
 Ours in the tables above: mean ± sample standard deviation over the seeds. False alarms are normal images that were
-rejected, escapes defective images that passed: mean number over the seeds and, in brackets, the 95 % Clopper–Pearson
-interval of the lowest seed's rate. {ABSENT}: not measured or not defined.
+rejected, escapes defective images that passed: mean number over the seeds and, in brackets, from the lower end of the
+lowest seed's 95 % Clopper–Pearson interval to the upper end of the highest seed's. {ABSENT}: not measured or not
+defined.
 
 {table(["variant", "seeds", "command", "commit", "machine"], rows)}"""

@@ -92,7 +92,7 @@ def test_metrics_and_counts_of_a_product(real_page: ModuleType, tmp_path: Path) 
     lines = [line(seed=0, p_ap=0.2, aupro_05=None), line(seed=1, p_ap=0.4, aupro_05=None, false_alarms=[5, 100])]
     row = cells(written(real_page, tmp_path, lines), "pcb", "fast")
     assert (row["P-AP"], row["I-AP"], row["AUPRO 0.05"]) == ("30.0 ± 14.1", "50.0 ± 0.0", "–")
-    low, high = (100 * end for end in clopper_pearson(2, 100))
+    low, high = 100 * clopper_pearson(2, 100)[0], 100 * clopper_pearson(5, 100)[1]
     assert row["false alarms"] == f"3.5 of 100 ({low:.1f}–{high:.1f} %)"
     assert row["escapes"].startswith("10 of 200 (")
 
