@@ -78,8 +78,8 @@ class ProductCalibration(BaseModel):
         images: how many images there were, where some showed the same part; None: n.
         copied: how many training images these are altered copies of, for want of others; None: they are images of
             their own. Copies promise nothing.
-        compared: they trained the model as well, and each was compared with the others alone. They promise nothing
-            either, for the model knows them.
+        compared: they, or some of them, trained the model as well, and each was compared with the others alone. They
+            promise nothing either, for the model knows them.
         floor: nothing up to it is defective, whatever the calibration images say; None: they alone decide.
         false_alarm_rate: share of normal images that may be called defective, as requested, in (0, 1).
         unknown_margin: how many times the largest calibration distance an image may be from the prompt.

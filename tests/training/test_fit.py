@@ -4,31 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from blemish.data.dataset import Dataset
+from blemish.data.decode import load_square
 from blemish.inspection import Failure
 from blemish.inspector import Inspector, RawMaps
-from blemish.scoring import fuse
+from blemish.scoring import fuse, image_score
 from blemish.training import fit
 from blemish.training.fit import fit_products
-from blemish.training.images import TrainingSet
+from blemish.training.images import TrainingImage, TrainingSet
+from blemish.training.loop import TrainProgress
 from blemish.training.runtime import silent
 
 from .conftest import TINY
 
-HELD, MAP_BYTES = 12, 2 * 4 * 64 * 64
+IMAGES, HELD = 16, 6  # of each of the two products
+MAP_BYTES = 2 * 4 * 64 * 64
 
 
-@pytest.mark.parametrize(("kept", "looks"), [(1000, HELD), (4, 2 * HELD - 2 * 4), (0, 2 * HELD)])
+@pytest.mark.parametrize(
+    ("kept", "looks"),
+    [(1000, IMAGES), (4, HELD + 2 * (IMAGES - 4)), (0, HELD + 2 * IMAGES)],  # for the level, the comparison, the scores
+)
 def test_maps_are_kept_while_they_fit(
     tiny_model: Inspector, tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch, kept: int, looks: int
 ) -> None:
     training = TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"])
-    assert len(training.held) == HELD
     inspected: list[Any] = []
     raw_maps = Inspector.raw_maps
 
@@ -40,7 +47,7 @@ def test_maps_are_kept_while_they_fit(
     monkeypatch.setattr(Inspector, "raw_maps", counted)
     monkeypatch.setattr(fit, "_KEPT_BYTES", kept * MAP_BYTES)
     assert fit_products(tiny_model, training, silent).calibration == tiny_model.calibration
-    assert len(inspected) == looks
+    assert len(inspected) == 2 * looks
 
 
 @pytest.mark.parametrize("exponent", [1, 0.5])
@@ -55,3 +62,55 @@ def test_the_share_is_that_of_the_mean(tiny_model: Inspector, tiny_dataset: Data
     found = fuse(np.full((2, 2), level, np.float32), np.full((2, 2), 0.5, np.float32), fitted)
     expected = (0.7 * 1 + 0.3 * float(np.log(2)) ** exponent) ** (1 / exponent)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("rate", "count"), [(0.2, HELD), (0.1, IMAGES)])
+def test_training_images_calibrate_where_those_held_out_promise_too_little(
+    tiny_model: Inspector, tiny_dataset: Dataset, rate: float, count: int
+) -> None:
+    training = TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"])
+    asked = replace(tiny_model, calibration=tiny_model.calibration.with_rate(rate))
+    fitted = fit_products(asked, training, silent)
+    one = fitted.calibration["spots"]
+    assert (one.n, one.compared) == (count, count == IMAGES)
+    assert (one.promised_rate is None) == one.compared
+    for raw in whole(fitted, training.held):
+        assert min(abs(image_score(fitted.fused(raw)) / score - 1) for score in one.scores) < 1e-4
+    expected = tiny_model.calibration["spots"].fusion.reconstruction  # the level is that of held-out images alone
+    assert one.fusion.reconstruction == pytest.approx(expected, rel=1e-4)
+
+
+def test_strange_held_out_images_set_the_thresholds_alone(
+    tiny_model: Inspector, tiny_dataset: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    training = TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"])
+    held = []
+    for image in training.held:
+        pixels = load_square(image.path, 64).copy()
+        pixels[20:40, 20:40] = 255 - pixels[20:40, 20:40]
+        held.append(replace(image, path=tmp_path / f"{image.product}-{image.path.name}"))
+        Image.fromarray(pixels).save(held[-1].path)
+    found = fit_products(tiny_model, replace(training, held=tuple(held)), silent).calibration
+    assert [(one.n, one.compared) for one in found.products.values()] == [(HELD, False)] * 2
+    assert caplog.text.count("held-out images score higher") == 2
+
+
+def test_a_single_part_that_trains_is_not_compared(tiny_model: Inspector, tiny_dataset: Dataset) -> None:
+    training = TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"])
+    shots = tuple(replace(image, group="the same") for image in training.train)
+    found = fit_products(tiny_model, replace(training, train=shots), silent).calibration
+    assert [(one.n, one.compared) for one in found.products.values()] == [(HELD, False)] * 2
+
+
+def test_every_image_that_calibrates_is_reported_once(tiny_model: Inspector, tiny_dataset: Dataset) -> None:
+    reports: list[TrainProgress] = []
+    fit_products(tiny_model, TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"]), reports.append)
+    assert [(one.stage, one.done, one.total) for one in reports] == [
+        ("calibration", done, 2 * IMAGES) for done in range(1, 2 * IMAGES + 1)
+    ]
+
+
+def whole(inspector: Inspector, images: Iterable[TrainingImage]) -> list[RawMaps]:
+    """What the model says of images of spots that did not train."""
+    found = inspector.raw_maps([image.path for image in images if image.product == "spots"], product="spots")
+    return [raw for raw in found if not isinstance(raw, Failure)]

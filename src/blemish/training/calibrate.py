@@ -44,7 +44,7 @@ def calibrate(
         product: what they all show; None lets the model find out, which must be one and the same.
         false_alarm_rate: requested share of normal images called defective; None keeps the rate.
         copied: how many training images these are altered copies of; None: they are none.
-        compared: they trained the model, and `raws` says what it sees in each without the patches of its own part.
+        compared: some or all trained the model; `raws` says what it sees in each without the patches of its own part.
         groups: which part each image shows; images of one part count as one. None: each shows another.
         progress: called after every image.
         raws: what the engine says of each of them, where that is known already; then the model keeps what it has.

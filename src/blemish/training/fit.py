@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,15 @@ from blemish.engines.engine import Engine
 from blemish.errors import DataError
 from blemish.inspection import Failure
 from blemish.inspector import Inspector, RawMaps
+from blemish.scoring import image_score
 from blemish.training.calibrate import calibrate
-from blemish.training.images import TrainingSet
+from blemish.training.images import TrainingImage, TrainingSet
 from blemish.training.left_out import maps_without
 from blemish.training.loop import TrainProgress
+from blemish.training.runtime import counter
 
 LEVEL = 0.99
+_UNLIKELY = 0.01
 _KEPT_BYTES = 500e6  # of one product's maps
 # Whitening brings other products to distances of 0.5 to 1, and the images of one to 0.1 to 0.6.
 _WHITENED = {"smallest_distance": 0.15, "farthest": 0.7}
@@ -65,32 +69,66 @@ def blank_calibration(config: TrainConfig, scale: IntensityRange | None, product
 
 
 def fit_products(inspector: Inspector, training: TrainingSet, report: Callable[[TrainProgress], None]) -> Inspector:
-    """The same for the products of `training`, which are among the inspector's; the others keep their calibration."""
-    config, done, total = inspector.config, 0, len(training.held)
-    for product in training.products:
-        held = [image for image in training.held if image.product == product]
+    """The same for the products of `training`, which are among the inspector's; the others keep their calibration.
+
+    Where the held-out images are too few to promise the rate that is asked for, the highest of their scores would be
+    the threshold, and one odd image would decide. Then the training images calibrate as well, each compared with the
+    others alone, unless what was held out scores higher than they do.
+    """
+    config = inspector.config
+    uses = {product: _calibrating(inspector, training, product) for product in training.products}
+    advance = counter(sum(len(held) + len(more) for held, more in uses.values()), report, "calibration")
+    for product, (held, more) in uses.items():
         side, scale = inspector.size, inspector.calibration[product].intensity_range
-        images = [image.load(side, scale, config.seed) if image.copy else image.path for image in held]
-        compared = training.compared(product)
-        own = [training.own_patches(image, config.model.prompt_patches) for image in held] if compared else []
-        raws = _Raws(inspector, images, product, own)
-        weights = _weights(_level(raws, product), config)
+        groups = [image.group for image in (*held, *more)]
+        images = [image.load(side, scale, config.seed) if image.copy else image.path for image in (*held, *more)]
+        compared = bool(more) or training.compared(product)
+        own = [training.own_patches(image, config.model.prompt_patches) for image in (*held, *more)] if compared else []
+        raws = _Raws(inspector, images, product, own, advance)
+        weights = _weights(_level(islice(raws, len(held)), product), config)
         one = inspector.calibration[product].model_copy(update={"fusion": weights})
         inspector = inspector.with_calibration(inspector.calibration.with_product(product, one))
+        count = len(images)
+        if more and (chance := _chance(inspector, raws, groups, len(held))) < _UNLIKELY:
+            what = "held-out images score higher than those that train, and set the thresholds alone"
+            _log.warning("'%s': %s (p = %.1g)", product, what, chance)
+            count, compared = len(held), False
         inspector, failures = calibrate(
             inspector,
-            images,
+            images[:count],
             product=product,
-            groups=[image.group for image in held],
+            groups=groups[:count],
             copied=training.originals(product),
             compared=compared,
-            raws=raws,
+            raws=islice(raws, count),
         )
         for failure in failures:
             _log.warning("left out of calibration: %s", failure.error)
-        done += len(images)
-        report(TrainProgress("calibration", done, total))
     return inspector
+
+
+def _calibrating(
+    inspector: Inspector, training: TrainingSet, product: str
+) -> tuple[list[TrainingImage], list[TrainingImage]]:
+    """A product's calibration images, and those training images that calibrate as well."""
+    held = [image for image in training.held if image.product == product]
+    own = [training.train[row] for row in training.indices(product)[:: inspector.tiling.tiles]]
+    enough = 1 / (len({image.group for image in held}) + 1) <= inspector.calibration[product].false_alarm_rate
+    alone = len({image.group for image in own}) < 2
+    taken = training.compared(product) or training.originals(product) is not None
+    return held, [] if enough or alone or taken or not inspector.config.model.prompt_patches else own
+
+
+def _chance(inspector: Inspector, raws: Iterable[RawMaps | Failure], groups: list[str], held: int) -> float:
+    """Probability that held-out parts score so high against the others by chance (Mann and Whitney, 1947)."""
+    from scipy.stats import mannwhitneyu
+
+    scores: tuple[dict[str, float], dict[str, float]] = ({}, {})
+    for number, (raw, group) in enumerate(zip(raws, groups, strict=True)):
+        if not isinstance(raw, Failure):
+            parts = scores[number >= held]
+            parts[group] = max(parts.get(group, 0.0), image_score(inspector.fused(raw)))
+    return float(mannwhitneyu(*(list(parts.values()) for parts in scores), alternative="greater").pvalue)
 
 
 class _Raws:
@@ -102,6 +140,7 @@ class _Raws:
         product: what they show.
         own: for each the patches of the product's prompts that show the same part, which are left out; none where no
             prompt shows any.
+        advance: called with 1 for each image when it is looked at for the first time.
     """
 
     def __init__(
@@ -110,15 +149,21 @@ class _Raws:
         images: list[Path | NDArray[np.uint8]],
         product: str,
         own: list[NDArray[np.bool_]],
+        advance: Callable[[int], None],
     ) -> None:
         self._inspector, self._images, self._product, self._own = inspector, images, product, own
+        self._advance, self._seen = advance, 0
         self._kept: list[RawMaps | Failure] = []
         self._most = int(_KEPT_BYTES / (2 * 4 * inspector.size**2))
 
     def __iter__(self) -> Iterator[RawMaps | Failure]:
         yield from self._kept
         known = len(self._kept)
-        for raw in maps_without(self._inspector, self._images[known:], self._product, self._own[known:]):
+        rest = maps_without(self._inspector, self._images[known:], self._product, self._own[known:])
+        for number, raw in enumerate(rest, known):
+            if number == self._seen:
+                self._seen += 1
+                self._advance(1)
             if len(self._kept) < self._most:
                 self._kept.append(raw)
             yield raw

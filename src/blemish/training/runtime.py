@@ -46,15 +46,15 @@ def one_seed(seed: int) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def counter(total: int, report: Report) -> Callable[[int], None]:
-    """Reports images whose features are ready; call it with how many more."""
+def counter(total: int, report: Report, stage: str = "features") -> Callable[[int], None]:
+    """Reports images that a stage is ready with; call it with how many more."""
     started, done = time.monotonic(), 0
 
     def advance(count: int) -> None:
         nonlocal done
         done += count
         left = (time.monotonic() - started) / done * (total - done)
-        report(TrainProgress("features", done, total, left))
+        report(TrainProgress(stage, done, total, left))
 
     return advance
 

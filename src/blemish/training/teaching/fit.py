@@ -29,7 +29,7 @@ def fit_detection(inspector: Inspector, share: float, report: Callable[[TrainPro
     for done, product in enumerate(products, 1):
         one = inspector.calibration[product]
         former = one.fusion.former or one.fusion
-        few = bool(one.copied) or one.compared
+        few = bool(one.copied) or inspector.kept[product].compared
         own = max(share, _FEW_SHARE) if few else share
         root = 1 / former.exponent
         fusion = former.model_copy(
