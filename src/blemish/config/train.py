@@ -62,7 +62,8 @@ class TrainConfig(Config):
         fusion_exponent: p of the mean ((1 − share) · reconstruction^p + share · refiner^p)^(1/p) that joins the two;
             1: their weighted sum (the paper). What categories detect joins them likewise.
         evidence: the refiner enters the fusion as −ln(1 − probability), else as its probability (the paper).
-        hold_out: share of the normal training images kept for calibration, whole groups at a time.
+        hold_out: share of the normal training images kept for calibration, whole groups at a time. Where they cannot
+            promise `false_alarm_rate` and prompts are composed, those that train calibrate too (`fit_products`).
         kept: normal images per product that stay in the model folder, of those that train and of those that calibrate,
             so that categories can be learned without the data; 0: none.
         precision: as Lightning Fabric names it.
