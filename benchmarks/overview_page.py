@@ -20,7 +20,8 @@ _CHARTED = {"bank": "#45379e", "uniad": "#bd420d", "fast": "#176b3c", "fast, emb
 _HEAD = """# Results
 
 Written by `make results` from the JSON lines that the benchmark scripts append; do not edit. Percent, mean ± sample
-standard deviation over seeds. The test set chooses nothing. Each page names commands, seeds, commits and machines.
+standard deviation over seeds, or one seed alone. The test set chooses nothing. Each page names commands, seeds, commits
+and machines.
 
 | page | what it says |
 | --- | --- |
@@ -75,7 +76,7 @@ def chart(real: Results, metric: str, products: Sequence[str]) -> str:
         f'<text x="{_at(tick, left, width):.1f}" y="{y + 4}" text-anchor="middle">{tick}</text>'
         for tick in range(50, 101, 10)
     )
-    spoken = f"I-AUROC of {', '.join(real.variants)} on {', '.join(products)}; the table below has the numbers."
+    spoken = f"I-AUROC of {', '.join(_CHARTED)} on {', '.join(products)}; the table below has the numbers."
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 60} {y + 12}" role="img" '
         f'aria-label="{escape(spoken)}" font-family="sans-serif" font-size="11" fill="none">'
@@ -88,16 +89,14 @@ def _at(value: float, left: float, width: float) -> float:
 
 
 def _detection(real: Results) -> str:
-    head = ["product", *(f"{variant}, {name}" for name in ("I-AUROC", "P-AP") for variant in real.variants)]
+    head = ["variant", *(f"{product}, I-AUROC" for product in I_AUROC_OVER), "**mean**"]
+    head += [*(f"{product}, P-AP" for product in P_AP_OVER), "**mean**"]
     rows = []
-    for product in I_AUROC_OVER:
-        cells = [spread([line["i_auroc"] for line in real.of(variant, product)]) for variant in real.variants]
-        masks = product in P_AP_OVER
-        cells += [spread([line["p_ap"] for line in real.of(one, product)] if masks else []) for one in real.variants]
-        rows.append([product, *cells])
-    means = [spread(real.means(variant, "i_auroc", I_AUROC_OVER, "all")) for variant in real.variants]
-    means += [spread(real.means(variant, "p_ap", P_AP_OVER, "all")) for variant in real.variants]
-    rows.append(["**mean**", *means])
+    for variant in real.variants:
+        cells = [spread([line["i_auroc"] for line in real.of(variant, product)]) for product in I_AUROC_OVER]
+        cells.append(spread(real.means(variant, "i_auroc", I_AUROC_OVER, "all")))
+        cells += [spread([line["p_ap"] for line in real.of(variant, product)]) for product in P_AP_OVER]
+        rows.append([variant, *cells, spread(real.means(variant, "p_ap", P_AP_OVER, "all"))])
     return f"""## Detection
 
 One model for all products, trained on normal images alone; the memory bank (`bank`) is told which product it looks at.
