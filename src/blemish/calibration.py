@@ -242,8 +242,7 @@ class ProductCalibration(BaseModel):
 
     @property
     def _rank(self) -> int:
-        # The summand keeps 0.29 · 100 = 28.999… from losing a step to rounding.
-        return min(max(int(self.false_alarm_rate * (self.n + 1) + 1e-9), 1), max(self.n, 1))
+        return threshold_rank(self.false_alarm_rate, self.n)
 
     def _at_least_floor(self, value: float) -> float:
         return value if self.floor is None else max(value, self.floor)
@@ -308,6 +307,12 @@ class Calibration(BaseModel):
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise ModelError(f"{path} is not a calibration file: {place} {first['msg']}.", _REMEDY) from error
+
+
+def threshold_rank(rate: float, n: int) -> int:
+    """Which of n scores, counted from the highest, is the threshold at a false-alarm rate in (0, 1)."""
+    # The summand keeps 0.29 · 100 = 28.999… from losing a step to rounding.
+    return min(max(int(rate * (n + 1) + 1e-9), 1), max(n, 1))
 
 
 def _at_least(score: float) -> float:

@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+from blemish.calibration import threshold_rank
+from blemish.config import TrainConfig
 from blemish.data.dataset import Dataset
 from blemish.data.decode import load_square
 from blemish.inspection import Failure
 from blemish.inspector import Inspector, RawMaps
 from blemish.scoring import fuse, image_score
 from blemish.training import fit
-from blemish.training.fit import fit_products
+from blemish.training.fit import fit_products, standing_for
 from blemish.training.images import TrainingImage, TrainingSet
+from blemish.training.left_out import calibrate_kept
 from blemish.training.loop import TrainProgress
 from blemish.training.runtime import silent
+from blemish.training.train import train
 
 from .conftest import TINY
 
@@ -46,7 +53,7 @@ def test_maps_are_kept_while_they_fit(
 
     monkeypatch.setattr(Inspector, "raw_maps", counted)
     monkeypatch.setattr(fit, "_KEPT_BYTES", kept * MAP_BYTES)
-    assert fit_products(tiny_model, training, silent).calibration == tiny_model.calibration
+    assert fit_products(tiny_model, training, silent)[0].calibration == tiny_model.calibration
     assert len(inspected) == 2 * looks
 
 
@@ -55,7 +62,7 @@ def test_the_share_is_that_of_the_mean(tiny_model: Inspector, tiny_dataset: Data
     """With the reconstruction map at its level on normal images the fused map is the mean of the two."""
     config = tiny_model.config.model_copy(update={"refiner_share": 0.3, "fusion_exponent": exponent})
     training = TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"])
-    fitted = fit_products(replace(tiny_model, config=config), training, silent).calibration["spots"].fusion
+    fitted = fit_products(replace(tiny_model, config=config), training, silent)[0].calibration["spots"].fusion
     preset = tiny_model.config
     alone = (1 - preset.refiner_share) ** (1 / preset.fusion_exponent)
     level = alone / tiny_model.calibration["spots"].fusion.reconstruction
@@ -70,7 +77,8 @@ def test_training_images_calibrate_where_those_held_out_promise_too_little(
 ) -> None:
     training = TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"])
     asked = replace(tiny_model, calibration=tiny_model.calibration.with_rate(rate))
-    fitted = fit_products(asked, training, silent)
+    fitted, staying = fit_products(asked, training, silent)
+    assert len(staying.held) == 2 * count
     one = fitted.calibration["spots"]
     assert (one.n, one.compared) == (count, count == IMAGES)
     assert (one.promised_rate is None) == one.compared
@@ -90,7 +98,7 @@ def test_strange_held_out_images_set_the_thresholds_alone(
         pixels[20:40, 20:40] = 255 - pixels[20:40, 20:40]
         held.append(replace(image, path=tmp_path / f"{image.product}-{image.path.name}"))
         Image.fromarray(pixels).save(held[-1].path)
-    found = fit_products(tiny_model, replace(training, held=tuple(held)), silent).calibration
+    found = fit_products(tiny_model, replace(training, held=tuple(held)), silent)[0].calibration
     assert [(one.n, one.compared) for one in found.products.values()] == [(HELD, False)] * 2
     assert caplog.text.count("held-out images score higher") == 2
 
@@ -98,7 +106,7 @@ def test_strange_held_out_images_set_the_thresholds_alone(
 def test_a_single_part_that_trains_is_not_compared(tiny_model: Inspector, tiny_dataset: Dataset) -> None:
     training = TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"])
     shots = tuple(replace(image, group="the same") for image in training.train)
-    found = fit_products(tiny_model, replace(training, train=shots), silent).calibration
+    found = fit_products(tiny_model, replace(training, train=shots), silent)[0].calibration
     assert [(one.n, one.compared) for one in found.products.values()] == [(HELD, False)] * 2
 
 
@@ -108,6 +116,33 @@ def test_every_image_that_calibrates_is_reported_once(tiny_model: Inspector, tin
     assert [(one.stage, one.done, one.total) for one in reports] == [
         ("calibration", done, 2 * IMAGES) for done in range(1, 2 * IMAGES + 1)
     ]
+
+
+@given(st.integers(2, 400), st.integers(1, 60), st.sampled_from([0.001, 0.01, 0.05, 0.3, 0.9]), st.randoms())
+def test_stand_ins_set_the_same_threshold(parts: int, count: int, rate: float, random: Random) -> None:
+    """Each part has two images, of which the higher score is that of the part."""
+    images = [TrainingImage(Path(f"{number}"), "nut", f"{number // 2}") for number in range(2 * parts)]
+    scores = [random.random() for _ in images]
+    chosen = standing_for(images, scores, rate, count)
+    assert len(set(chosen)) == len(chosen)
+    if 2 * parts <= count:
+        assert chosen == images
+        return
+    highest = sorted((max(scores[2 * part : 2 * part + 2]) for part in range(parts)), reverse=True)
+    found = sorted((scores[images.index(image)] for image in chosen), reverse=True)
+    assert len(found) == min(count, parts)
+    assert found[threshold_rank(rate, len(found)) - 1] == highest[threshold_rank(rate, parts) - 1]
+    assert set(found) <= set(highest)
+
+
+def test_few_of_many_stay_with_the_model(tiny_dataset: Dataset) -> None:
+    model = train(tiny_dataset, TrainConfig.of("fast", **{**TINY, "kept": 5}))
+    one, kept = model.calibration["spots"], model.kept["spots"]
+    assert (one.n, len(kept.held), len(kept.train)) == (IMAGES, 5, 5)
+    again = calibrate_kept(model, "spots").calibration["spots"]
+    assert (again.n, again.compared) == (5, True)
+    assert again.threshold == pytest.approx(one.threshold, rel=1e-4)
+    assert set(np.round(again.scores, 3)) <= set(np.round(one.scores, 3))
 
 
 def whole(inspector: Inspector, images: Iterable[TrainingImage]) -> list[RawMaps]:

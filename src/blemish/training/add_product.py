@@ -90,23 +90,23 @@ def add_products(
                 raise DataError(f"No image of '{name}' can be read.", "blemish check DATA names what is wrong.")
         network = _grown(engine.network, inspector, len(training.products))
         _prompt(network, training, pixels, inspector, store, report)
-        kept = keep_images(training, pixels, tiling, ranges, config.kept, config.seed)
-    blank = inspector.calibration
-    for name in training.products:
-        blank = blank.with_product(
-            name, blank_calibration(config, ranges[name], len(inspector.products) + len(training.products))
+        blank = inspector.calibration
+        for name in training.products:
+            count = len(inspector.products) + len(training.products)
+            blank = blank.with_product(name, blank_calibration(config, ranges[name], count))
+        grown = replace(
+            inspector,
+            engine=TorchEngine(network, str(engine.device)),
+            products=(*inspector.products, *training.products),
+            calibration=blank,
+            seen=inspector.seen | file_hashes(image.path for image in images[:: tiling.tiles]),
         )
-    grown = replace(
-        inspector,
-        engine=TorchEngine(network, str(engine.device)),
-        products=(*inspector.products, *training.products),
-        calibration=blank,
-        seen=inspector.seen | file_hashes(image.path for image in images[:: tiling.tiles]),
-        kept={**{name: inspector.kept[name] for name in inspector.products if name in inspector.kept}, **kept},
-    )
-    for name, mask in (rois or {}).items():
-        grown = grown.with_roi(name, mask)
-    grown = fit_products(grown, training, report)
+        for name, mask in (rois or {}).items():
+            grown = grown.with_roi(name, mask)
+        grown, training = fit_products(grown, training, report)
+        kept = keep_images(training, pixels, tiling, ranges, config.kept, config.seed)
+    former = {name: inspector.kept[name] for name in inspector.products if name in inspector.kept}
+    grown = replace(grown, kept={**former, **kept})
     return grown, _confused(inspector, grown), (*unreadable, *failures)
 
 

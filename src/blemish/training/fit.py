@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blemish.calibration import Calibration, FusionWeights, ProductCalibration
+from blemish.calibration import Calibration, FusionWeights, ProductCalibration, threshold_rank
 from blemish.config import TrainConfig
 from blemish.data.decode import IntensityRange
 from blemish.engines.engine import Engine
@@ -40,8 +41,8 @@ def fit_calibration(
     rois: dict[str, NDArray[np.bool_]],
     seen: frozenset[str],
     report: Callable[[TrainProgress], None],
-) -> Inspector:
-    """An inspector whose fusion, thresholds and p-values come from the held-out normal images.
+) -> tuple[Inspector, TrainingSet]:
+    """An inspector whose fusion, thresholds and p-values come from normal images; see `fit_products`.
 
     Per product the reconstruction map is divided by its 99th percentile on held-out normal images, then mixed with the
     refiner's at `config.refiner_share`.
@@ -68,43 +69,55 @@ def blank_calibration(config: TrainConfig, scale: IntensityRange | None, product
     return blank.model_copy(update=_WHITENED if products > 1 else {"smallest_distance": 2.0})
 
 
-def fit_products(inspector: Inspector, training: TrainingSet, report: Callable[[TrainProgress], None]) -> Inspector:
+def fit_products(
+    inspector: Inspector, training: TrainingSet, report: Callable[[TrainProgress], None]
+) -> tuple[Inspector, TrainingSet]:
     """The same for the products of `training`, which are among the inspector's; the others keep their calibration.
 
     Where the held-out images are too few to promise the rate that is asked for, the highest of their scores would be
     the threshold, and one odd image would decide. Then the training images calibrate as well, each compared with the
     others alone, unless what was held out scores higher than they do.
+
+    Returns:
+        The inspector, and the training set with those of the images that calibrated which may stay with the model.
     """
     config = inspector.config
     uses = {product: _calibrating(inspector, training, product) for product in training.products}
     advance = counter(sum(len(held) + len(more) for held, more in uses.values()), report, "calibration")
+    staying: list[TrainingImage] = []
     for product, (held, more) in uses.items():
         side, scale = inspector.size, inspector.calibration[product].intensity_range
-        groups = [image.group for image in (*held, *more)]
-        images = [image.load(side, scale, config.seed) if image.copy else image.path for image in (*held, *more)]
+        chosen = [*held, *more]
+        images = [image.load(side, scale, config.seed) if image.copy else image.path for image in chosen]
         compared = bool(more) or training.compared(product)
-        own = [training.own_patches(image, config.model.prompt_patches) for image in (*held, *more)] if compared else []
+        own = [training.own_patches(image, config.model.prompt_patches) for image in chosen] if compared else []
         raws = _Raws(inspector, images, product, own, advance)
         weights = _weights(_level(islice(raws, len(held)), product), config)
         one = inspector.calibration[product].model_copy(update={"fusion": weights})
         inspector = inspector.with_calibration(inspector.calibration.with_product(product, one))
-        count = len(images)
-        if more and (chance := _chance(inspector, raws, groups, len(held))) < _UNLIKELY:
-            what = "held-out images score higher than those that train, and set the thresholds alone"
-            _log.warning("'%s': %s (p = %.1g)", product, what, chance)
-            count, compared = len(held), False
+        stand_ins = held
+        if more:
+            scores = [_score(inspector, raw) for raw in raws]
+            if (chance := _chance(chosen, scores, len(held))) < _UNLIKELY:
+                what = "held-out images score higher than those that train, and set the thresholds alone"
+                _log.warning("'%s': %s (p = %.1g)", product, what, chance)
+                chosen, compared = held, False
+            else:
+                stand_ins = standing_for(chosen, scores, one.false_alarm_rate, config.kept)
         inspector, failures = calibrate(
             inspector,
-            images[:count],
+            images[: len(chosen)],
             product=product,
-            groups=groups[:count],
+            groups=[image.group for image in chosen],
             copied=training.originals(product),
             compared=compared,
-            raws=islice(raws, count),
+            raws=islice(raws, len(chosen)),
         )
+        unreadable = {failure.source for failure in failures}
+        staying += [image for image in stand_ins if str(image.path) not in unreadable]
         for failure in failures:
             _log.warning("left out of calibration: %s", failure.error)
-    return inspector
+    return inspector, replace(training, held=tuple(staying))
 
 
 def _calibrating(
@@ -119,16 +132,44 @@ def _calibrating(
     return held, [] if enough or alone or taken or not inspector.config.model.prompt_patches else own
 
 
-def _chance(inspector: Inspector, raws: Iterable[RawMaps | Failure], groups: list[str], held: int) -> float:
+def _score(inspector: Inspector, raw: RawMaps | Failure) -> float:
+    """The image score; of an image that cannot be read, one that is never the highest of a part."""
+    return -np.inf if isinstance(raw, Failure) else image_score(inspector.fused(raw))
+
+
+def _parts(images: Iterable[TrainingImage], scores: Iterable[float]) -> dict[str, tuple[float, TrainingImage]]:
+    """The image of each part that scores highest, in falling order of scores."""
+    found: dict[str, tuple[float, TrainingImage]] = {}
+    for score, image in sorted(zip(scores, images, strict=True), key=lambda one: one[0], reverse=True):
+        found.setdefault(image.group, (score, image))
+    return found
+
+
+def _chance(images: Sequence[TrainingImage], scores: Sequence[float], held: int) -> float:
     """Probability that held-out parts score so high against the others by chance (Mann and Whitney, 1947)."""
     from scipy.stats import mannwhitneyu
 
-    scores: tuple[dict[str, float], dict[str, float]] = ({}, {})
-    for number, (raw, group) in enumerate(zip(raws, groups, strict=True)):
-        if not isinstance(raw, Failure):
-            parts = scores[number >= held]
-            parts[group] = max(parts.get(group, 0.0), image_score(inspector.fused(raw)))
-    return float(mannwhitneyu(*(list(parts.values()) for parts in scores), alternative="greater").pvalue)
+    ours, theirs = (_parts(images[place], scores[place]).values() for place in (slice(held), slice(held, None)))
+    return float(mannwhitneyu([one for one, _ in ours], [one for one, _ in theirs], alternative="greater").pvalue)
+
+
+def standing_for(
+    images: Sequence[TrainingImage], scores: Sequence[float], rate: float, count: int
+) -> list[TrainingImage]:
+    """At most `count` images that set the same threshold as all of them, and stand for the others.
+
+    Of more parts than that, the one at the threshold is among them, and those above and below it are spread evenly by
+    score: a random draw would hold the one odd image of hundreds or not.
+    """
+    if len(images) <= count:
+        return list(images)
+    parts = [image for _, image in _parts(images, scores).values()]
+    if len(parts) <= count:
+        return parts
+    rank, of_few = threshold_rank(rate, len(parts)), threshold_rank(rate, count)
+    above = np.linspace(rank / of_few, rank, of_few)
+    below = np.linspace(rank, len(parts), count - of_few + 1)[1:]
+    return [parts[place - 1] for place in np.unique(np.concatenate([above, below]).round().astype(int))]
 
 
 class _Raws:

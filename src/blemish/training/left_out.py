@@ -46,25 +46,17 @@ def maps_without(
 
 
 def calibrate_kept(inspector: Inspector, product: str) -> Inspector:
-    """Set the thresholds of a product anew from the images that stay with the model, which must be some.
-
-    Images that train calibrate as well where they did before.
-    """
-    kept, one, model = inspector.kept[product], inspector.calibration[product], inspector.config.model
-    patches, tiles = model.prompt_patches, model.tiling.tiles
-    images, groups, own = list(kept.held), list(kept.groups), kept.held_patches(patches, tiles)
-    if one.compared and not kept.compared:
-        images += list(kept.train)
-        groups += [f"training part {kept.parts[row]}" for row in kept.rows]
-        own = [np.zeros(patches, dtype=np.bool_) for _ in kept.held]
-        own += [kept.own_patches(row, patches, tiles) for row in kept.rows]
+    """Set the thresholds of a product anew from the images that stay with the model, which must be some."""
+    kept, model = inspector.kept[product], inspector.config.model
+    images = list(kept.held)
+    own = kept.held_patches(model.prompt_patches, model.tiling.tiles)
     return calibrate(
         inspector,
         images,
         product=product,
-        groups=groups,
-        copied=one.copied,
-        compared=one.compared,
+        groups=kept.groups,
+        copied=inspector.calibration[product].copied,
+        compared=kept.compared,
         raws=maps_without(inspector, images, product, own),
     )[0]
 

@@ -173,7 +173,7 @@ def _train(
     if config.trains:
         optimise(fabric, module, source, config, steps, run, report)
     engine = TorchEngine(network, str(fabric.device))
-    inspector = fit_calibration(engine, training, config, ranges, rois, seen, report)
+    inspector, training = fit_calibration(engine, training, config, ranges, rois, seen, report)
     return replace(inspector, kept=keep_images(training, pixels, tiling, ranges, config.kept, config.seed))
 
 

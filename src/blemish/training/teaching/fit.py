@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from blemish.inspector import Inspector
+from blemish.training.images import FEW
 from blemish.training.left_out import calibrate_kept
 from blemish.training.loop import TrainProgress
 
@@ -16,9 +17,9 @@ def fit_detection(inspector: Inspector, share: float, report: Callable[[TrainPro
     """Let the discriminator's detection count in the map of every product that has categories; set thresholds anew.
 
     It is joined with OneNIP's map as that one's own two maps are, by their exponent p: OneNIP's weights are scaled by
-    (1 − share)^(1/p). Where the held images are altered copies of the training images, which say little of new ones,
-    the share is at least 0.5, and nothing counts as defective until both maps exceed their scale by a fifth. Products
-    without held images keep their map and their thresholds.
+    (1 − share)^(1/p). Where the held images are altered copies of the training images, or fewer than 16 of these, they
+    say little of new ones, and the share is at least 0.5; with copies nothing counts as defective until both maps
+    exceed their scale by a fifth. Products without held images keep their map and their thresholds.
 
     Args:
         inspector: with categories, calibrated without their detection.
@@ -29,7 +30,7 @@ def fit_detection(inspector: Inspector, share: float, report: Callable[[TrainPro
     for done, product in enumerate(products, 1):
         one = inspector.calibration[product]
         former = one.fusion.former or one.fusion
-        few = bool(one.copied) or inspector.kept[product].compared
+        few = bool(one.copied) or (one.compared and (one.images or one.n) < FEW)
         own = max(share, _FEW_SHARE) if few else share
         root = 1 / former.exponent
         fusion = former.model_copy(
