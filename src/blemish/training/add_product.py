@@ -90,9 +90,8 @@ def add_products(
                 raise DataError(f"No image of '{name}' can be read.", "blemish check DATA names what is wrong.")
         network = _grown(engine.network, inspector, len(training.products))
         _prompt(network, training, pixels, inspector, store, report)
-        blank = inspector.calibration
+        blank, count = inspector.calibration, len(inspector.products) + len(training.products)
         for name in training.products:
-            count = len(inspector.products) + len(training.products)
             blank = blank.with_product(name, blank_calibration(config, ranges[name], count))
         grown = replace(
             inspector,

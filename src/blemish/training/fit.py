@@ -26,7 +26,7 @@ from blemish.training.loop import TrainProgress
 from blemish.training.runtime import counter
 
 LEVEL = 0.99
-_UNLIKELY = 0.01
+_UNLIKELY = 0.01  # that held-out images score so high by chance
 _KEPT_BYTES = 500e6  # of one product's maps
 # Whitening brings other products to distances of 0.5 to 1, and the images of one to 0.1 to 0.6.
 _WHITENED = {"smallest_distance": 0.15, "farthest": 0.7}
