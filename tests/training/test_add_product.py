@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from blemish.inspection import Failure
 from blemish.inspector import Inspector
 from blemish.procedural.demo import make_demo
 from blemish.training.add_product import add_products, prompted, without_products
+from blemish.training.images import TrainingSet
 from blemish.training.teach import teach
 from blemish.training.train import train
 
@@ -95,6 +97,19 @@ def test_an_added_product_is_as_one_that_was_there(tiny_folder: Path, tiny_confi
     np.testing.assert_allclose(prompts[-1], added[position], rtol=1e-4, atol=1e-4)
     cells = grown.engine.network.bank.get_buffer("cells")[-1]  # type: ignore[attr-defined]
     np.testing.assert_allclose(cells, network.bank.get_buffer("cells")[position], rtol=1e-2, atol=1e-2)
+
+
+def test_one_image_that_cannot_be_read_does_not_lose_the_others(
+    tiny_model: Inspector, tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "more" / "lines" / "train" / "good"
+    copytree(tiny_folder / "stripes" / "train" / "good", folder)
+    dataset, config = Dataset.from_folder(folder.parents[2]), tiny_model.config
+    calibrates = TrainingSet.of(dataset, config.hold_out, config.seed).held
+    calibrates[0].path.write_bytes(b"no image")
+    new, _, _ = add_products(tiny_model, dataset)
+    assert calibrates[0].path.name in caplog.text
+    assert new.calibration["lines"].n == len(new.kept["lines"].held) == 15
 
 
 def test_what_cannot_be_added(tiny_folder: Path, tiny_config: TrainConfig, tmp_path: Path) -> None:
