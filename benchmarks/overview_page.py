@@ -89,8 +89,8 @@ def _at(value: float, left: float, width: float) -> float:
 
 
 def _detection(real: Results) -> str:
-    head = ["variant", *(f"{product}, I-AUROC" for product in I_AUROC_OVER), "**mean**"]
-    head += [*(f"{product}, P-AP" for product in P_AP_OVER), "**mean**"]
+    head = ["variant", *(f"{product}, I-AUROC" for product in I_AUROC_OVER), "mean, I-AUROC"]
+    head += [*(f"{product}, P-AP" for product in P_AP_OVER), "mean, P-AP"]
     rows = []
     for variant in real.variants:
         cells = [spread([line["i_auroc"] for line in real.of(variant, product)]) for product in I_AUROC_OVER]
