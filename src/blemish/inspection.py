@@ -71,7 +71,8 @@ class Inspection:
             (0, 1]; 1.0 for an unknown product.
         defective: the verdict at `effective_rate`.
         requested_rate: false-alarm rate that the user asked for; None for an unknown product.
-        effective_rate: the rate that the calibration images can promise, coarser where they are few.
+        effective_rate: the rate that follows from the number of calibration images, coarser where they are few.
+        promised: whether they promise that rate, which images that the model knows, or altered copies, do not.
         product: name of the product whose prompt fits best, or `UNKNOWN_PRODUCT`.
         similarity: cosine similarity to that product's prompt, in [-1, 1].
         anomaly_map: float32, h×w at model resolution.
@@ -97,6 +98,7 @@ class Inspection:
     size: tuple[int, int]
     requested_rate: float | None = None
     effective_rate: float | None = None
+    promised: bool = False
     regions: tuple[Region, ...] = ()
     category: str | None = None
     category_scores: dict[str, float] = field(default_factory=dict)
@@ -125,7 +127,11 @@ class Inspection:
             "p_value": self.p_value,
             "verdict": ("defective" if self.defective else "normal") if self.known else UNKNOWN_PRODUCT,
             "defective": self.defective,
-            "false_alarm_rate": {"requested": self.requested_rate, "effective": self.effective_rate},
+            "false_alarm_rate": {
+                "requested": self.requested_rate,
+                "effective": self.effective_rate,
+                "promised": self.promised,
+            },
             "category": self.category,
             "category_scores": self.category_scores,
             "size": list(self.size),

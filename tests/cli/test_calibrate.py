@@ -42,6 +42,7 @@ def test_fresh_images(run: Any, model: Path, draw: Draw, tmp_path: Path) -> None
     assert printed["unreadable"] == [str(tmp_path / "ok" / "3.png")]
     assert printed["products"]["nut"]["images"] == 3
     assert printed["products"]["nut"]["requested_rate"] == 0.5
+    assert printed["products"]["nut"]["promised"] is True
     assert "3.png is not an image" in result.output
     assert stored(model)["nut"].n == 3
     assert stored(model)["bolt"].n == 20
