@@ -126,9 +126,9 @@ steps and the optimiser of `fast`; `fast` searches in them, and its refiner also
 distance and the refiner's map as the paper does, `fast` by their square roots.{_peers(results)}
 
 Protocol `honest`: no test image touches weights, fusion, threshold or the choice of a checkpoint, and thresholds come
-from normal training images: those of `fast` (with ResNet-18, DenseNet-169 and, but for seed 0, ResNet-50) from images that
-were held out and from those that train, each compared with the others alone; those of the other rows, as when they were
-run, from held-out images. Variants themselves were chosen on one half of the test images, see below.
+from normal training images: those of `fast` (with ResNet-18, DenseNet-169 and, but for seed 0, ResNet-50) from held-out
+images and from those that train, each compared with the others alone; those of the other rows, as when they were run,
+from held-out images. Variants themselves were chosen on one half of the test images, see below.
 
 {table(head, rows)}"""
 
