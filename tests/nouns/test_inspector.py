@@ -22,8 +22,8 @@ def test_a_verdict_says_which_false_alarm_rate_it_keeps(fake_inspector: Inspecto
     found = fake_inspector.inspect(draw("x.png"))
     assert (found.requested_rate, found.effective_rate) == (0.05, 1 / 21)
     assert found.to_dict()["false_alarm_rate"] == {"requested": 0.05, "effective": 1 / 21, "promised": True}
-    known = fake_inspector.calibration["nut"].model_copy(update={"compared": True})
-    unsure = fake_inspector.with_calibration(fake_inspector.calibration.with_product("nut", known))
+    compared = fake_inspector.calibration["nut"].model_copy(update={"compared": True})
+    unsure = fake_inspector.with_calibration(fake_inspector.calibration.with_product("nut", compared))
     rates = unsure.inspect(draw("x.png", "nut")).to_dict()["false_alarm_rate"]
     assert rates == {"requested": 0.05, "effective": 1 / 21, "promised": False}
     stranger = fake_inspector.inspect(draw("y.png", "stranger"))

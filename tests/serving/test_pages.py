@@ -88,8 +88,8 @@ def test_pages_hold_nothing_that_the_policy_forbids(client: TestClient, bad_nut:
 def test_a_finding_says_whether_its_false_alarm_rate_is_promised(
     fake_inspector: Inspector, tmp_path: Path, bad_nut: bytes
 ) -> None:
-    one = fake_inspector.calibration["nut"].model_copy(update={"compared": True})
-    unsure = fake_inspector.with_calibration(fake_inspector.calibration.with_product("nut", one))
+    compared = fake_inspector.calibration["nut"].model_copy(update={"compared": True})
+    unsure = fake_inspector.with_calibration(fake_inspector.calibration.with_product("nut", compared))
     for inspector, text in ((fake_inspector, "<dd>4.8 %</dd>"), (unsure, "<dd>4.8 %, none promised</dd>")):
         with opened(inspector, tmp_path) as client:
             assert text in client.get(f"/review/{kept(client, bad_nut)['id']}").text
