@@ -127,9 +127,9 @@ distance and the refiner's map as the paper does, `fast` by their square roots.{
 
 Protocol `honest`: no test image touches weights, fusion, threshold or the choice of a checkpoint, and thresholds come
 from normal training images: those of `fast` (with ResNet-18, DenseNet-169 and, but for seed 0, ResNet-50) and of
-`averages over 5 × 5` (but for transistors) from held-out images and from those that train, each compared with the others
-alone; those of the other rows, as when they were run, from held-out images. Variants themselves were chosen on one half
-of the test images, see below.
+`averages over 5 × 5` (but for transistors) from held-out images and from those that train, each compared with the
+others alone; those of the other rows, as when they were run, from held-out images. Variants themselves were chosen on
+one half of the test images, see below.
 
 {table(head, rows)}"""
 
