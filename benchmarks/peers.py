@@ -97,7 +97,7 @@ def run(name: str, merged: bool, seed: int, options: argparse.Namespace) -> None
         for product in products:
             inspected(model, dataset.test(product), scoring)
     label = variant(name, merged)
-    append(options.lines, label, seed, options.commit, scoring.finish(), trained, time.monotonic() - started)
+    append(options.lines, label, seed, options.commit, scoring.finish(), {}, trained, time.monotonic() - started)
 
 
 def variant(name: str, merged: bool) -> str:

@@ -135,8 +135,12 @@ def memory_bank(
         scoring.add(sample, unjudged(sample, image_score(anomaly_map)), anomaly_map)
 
 
-def trained(dataset: Dataset, config: TrainConfig, backbone: Backbone) -> tuple[Scores, float]:
-    """Train on everything, inspect every test image without telling its product."""
+def trained(dataset: Dataset, config: TrainConfig, backbone: Backbone) -> tuple[Scores, float, dict[str, bool]]:
+    """Train on everything, inspect every test image without telling its product.
+
+    Returns:
+        The scores, the seconds of the training, and of each product whether its training images set its threshold too.
+    """
     started = time.monotonic()
     inspector = train(dataset, config, backbone=backbone, progress=printer())
     seconds = time.monotonic() - started
@@ -147,7 +151,8 @@ def trained(dataset: Dataset, config: TrainConfig, backbone: Backbone) -> tuple[
         if isinstance(found, Failure):
             raise found.error
         scoring.add(sample, ImageRecord.of(sample, found), found.anomaly_map)
-    return scoring.finish(), seconds
+    compared = {product: inspector.calibration[product].compared for product in dataset.products}
+    return scoring.finish(), seconds, compared
 
 
 def printer(every: float = 30) -> Callable[[TrainProgress], None]:
@@ -240,7 +245,7 @@ def main() -> None:
             strides = variant.get("backbone", {}).get("strides", (4, 8, 16))
             extractor = open_backbone(arguments.backbone, arguments.shared, strides, arguments.size)
             if name == "bank":
-                scoring, seconds = Scoring(arguments.size), 0.0
+                scoring, seconds, compared = Scoring(arguments.size), 0.0, {}
                 for product in dataset.products:
                     memory_bank(extractor, dataset.train_normals(product), dataset.test(product), seed, scoring)
                     print(f"  {product}", flush=True)
@@ -249,14 +254,25 @@ def main() -> None:
                 changes["backbone"] = backbone_config(arguments.backbone, arguments.shared, strides).model_dump(
                     include={"name", "weights", "strides"}
                 )
-                scores, seconds = trained(dataset, TrainConfig.of("fast", **merged(variant, changes)), extractor)
-            append(arguments.lines, label, seed, code, scores, seconds, time.monotonic() - started)
+                config = TrainConfig.of("fast", **merged(variant, changes))
+                scores, seconds, compared = trained(dataset, config, extractor)
+            append(arguments.lines, label, seed, code, scores, compared, seconds, time.monotonic() - started)
 
 
 def append(
-    path: Path, variant: str, seed: int, code: str, scores: Scores, train_seconds: float, seconds: float
+    path: Path,
+    variant: str,
+    seed: int,
+    code: str,
+    scores: Scores,
+    compared: dict[str, bool],
+    train_seconds: float,
+    seconds: float,
 ) -> None:
-    """Write one run's lines at once, so that a killed run leaves none."""
+    """Write one run's lines at once, so that a killed run leaves none.
+
+    `compared` has the products that have a threshold: whether training images set it as well.
+    """
     common = {
         "variant": variant,
         "seed": seed,
@@ -273,7 +289,8 @@ def append(
             metrics = {name: getattr(score, name) for name in METRICS}
             rates = {name: rate and [rate.count, rate.total] for name, rate in
                      (("false_alarms", score.false_alarms), ("recall", score.recall))}  # fmt: skip
-            rows.append({**common, "part": part, "product": score.product, **metrics, **rates})
+            own = {"compared": compared.get(score.product)}
+            rows.append({**common, "part": part, "product": score.product, **metrics, **rates, **own})
             if part == "choose":
                 values = " ".join(f"{n} {100 * v:.1f}" for n, v in metrics.items() if v is not None)
                 print(f"  {part} {score.product}: {values}", flush=True)

@@ -126,10 +126,8 @@ steps and the optimiser of `fast`; `fast` searches in them, and its refiner also
 distance and the refiner's map as the paper does, `fast` by their square roots.{_peers(results)}
 
 Protocol `honest`: no test image touches weights, fusion, threshold or the choice of a checkpoint, and thresholds come
-from normal training images: those of `fast` (with ResNet-18, DenseNet-169 and, but for seed 0, ResNet-50) and of
-`averages over 5 × 5` (but for transistors) from held-out images and from those that train, each compared with the
-others alone; those of the other rows, as when they were run, from held-out images. Variants themselves were chosen on
-one half of the test images, see below.
+from normal training images, `held out` or `all`: those held out and those that train, each compared with the others
+alone. Variants themselves were chosen on one half of the test images, see below.
 
 {table(head, rows)}"""
 
@@ -173,9 +171,9 @@ Percent: mean ± sample standard deviation over n seeds, of the mean over produc
 {", ".join(I_AUROC_OVER)}; P-AP over {", ".join(P_AP_OVER)}. `report` is the half of the
 test images, divided by a hash of their names, on which no variant was chosen ([onenip.md](onenip.md)); the other
 columns are of all test images. Memory is the most that the process held, training and inspecting, where it was
-measured. Rows were timed on different processors, some beside other work: their training times do not compare. Those
-of DenseNet-169, of `averages over 5 × 5` and, but for seed 0, of ResNet-50 hold the comparison of the training images,
-which takes three to six minutes; the others are without it.
+measured. Rows were timed on different processors, some beside other work: their training times do not compare.
+Where `all` normal images set the thresholds, the times hold the comparison of those that train, three to six minutes
+(not those of `fast` with ResNet-18).
 
 {table(head, rows)}"""
 
@@ -200,7 +198,7 @@ def _product(results: Results, product: Product) -> str:
         lines = results.of(variant, product.name)
         if lines:
             rows.append([variant, *(_metric(lines, product.name, metric) for metric in METRICS)])
-            counts.append([variant, *_verdicts(variant, lines)])
+            counts.append([variant, _set_by(lines), *_verdicts(variant, lines)])
     paper, settings = _paper_rows(product.name)
     beside = f"\n\nOneNIP's paper, {PAPER_TABLE}, {settings}: original images, other features." if paper else ""
     return f"""\
@@ -210,13 +208,23 @@ def _product(results: Results, product: Product) -> str:
 
 {table(["percent", *METRICS.values()], rows + paper)}
 
-{table(["at the threshold", "false alarms", "escapes"], counts)}"""
+{table(["at the threshold", "set by", "false alarms", "escapes"], counts)}"""
 
 
 def _metric(lines: list[dict[str, Any]], product: str, metric: str) -> str:
     if product in NO_PIXEL_METRICS and metric in PIXEL_METRICS:
         return ABSENT
     return spread([line[metric] for line in lines if line[metric] is not None])
+
+
+def _set_by(lines: list[dict[str, Any]]) -> str:
+    """The normal images that the threshold comes from; with which seeds, where these differ."""
+    if all(line["compared"] is None for line in lines):
+        return ABSENT
+    seeds = [str(line["seed"]) for line in lines if line["compared"]]
+    if not seeds:
+        return "held out"
+    return "all" if len(seeds) == len(lines) else f"all with seed {', '.join(seeds)}, else held out"
 
 
 def _verdicts(variant: str, lines: list[dict[str, Any]]) -> list[str]:

@@ -34,6 +34,7 @@ def line(product: str = "pcb", variant: str = "fast", seed: int = 0, part: str =
         "machine": "x86_64, 2 threads",
         "false_alarms": [2, 100],
         "recall": [190, 200],
+        "compared": False,
     }
     return {**common, **dict.fromkeys(METRICS, 0.5), **changes}
 
@@ -98,10 +99,28 @@ def test_metrics_and_counts_of_a_product(real_page: ModuleType, tmp_path: Path) 
 
 
 def test_the_memory_bank_gives_no_verdicts_and_trains_nothing(real_page: ModuleType, tmp_path: Path) -> None:
-    page = written(real_page, tmp_path, [line(variant="bank", train_seconds=0.0, retrieval_accuracy=None)])
+    page = written(
+        real_page, tmp_path, [line(variant="bank", train_seconds=0.0, retrieval_accuracy=None, compared=None)]
+    )
     row = cells(page, "pcb", "bank")
     assert (row["false alarms"], row["escapes"], row["retrieval"]) == ("–", "–", "–")
     assert cells(page, "Summary", "bank")["training, s"] == "–"
+
+
+@pytest.mark.parametrize(
+    ("compared", "set_by"),
+    [
+        ([False, False, False], "held out"),
+        ([True, True, True], "all"),
+        ([True, False, True], "all with seed 0, 2, else held out"),
+        ([None, None, None], "–"),
+    ],
+)
+def test_what_set_the_thresholds(
+    real_page: ModuleType, tmp_path: Path, compared: list[bool | None], set_by: str
+) -> None:
+    page = written(real_page, tmp_path, [line(seed=seed, compared=one) for seed, one in enumerate(compared)])
+    assert cells(page, "pcb", "fast")["set by"] == set_by
 
 
 @pytest.mark.parametrize(
