@@ -63,7 +63,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "fast": {},
     "fast, maps added": {"fusion_exponent": 1},
     "fast, averages over 5 × 5": {"model": {"neighbourhood": 5, "error_smoothing": 5}},
-    "fast, half the patches distant": {"model": {"distant_patches": 0.5}},
     "fast, 60,000 patches": {"model": {"prompt_patches": 60_000}},
     "fast, with transformer": {"model": {"decoder": "dynamic", **SMALL}, "restoration": True},
     "fast, one image as prompt": {"model": {"decoder": "dynamic", "prompt_patches": 0, **SMALL}, "restoration": True},

@@ -56,18 +56,6 @@ def test_the_projection_keeps_distances_where_the_cells_of_all_images_vary() -> 
     torch.testing.assert_close(torch.pdist(stored @ projection), torch.pdist(stored), rtol=1e-3, atol=0.1)
 
 
-def test_distances_are_those_to_the_patches_that_are_found() -> None:
-    bank = filled()
-    tokens = torch.randn(2, LAYOUT.token_channels, LAYOUT.grid, LAYOUT.grid)
-    queries = LAYOUT.unfold(tokens).flatten(2).transpose(1, 2) @ bank.get_buffer("projection")
-    keys = bank.get_buffer("keys")[0].T
-    excluded = torch.zeros(2, 50, dtype=torch.bool)
-    excluded[1, :30] = True
-    wanted = torch.cdist(queries, keys.expand(2, -1, -1)).masked_fill(excluded.unsqueeze(1), float("inf"))
-    found = bank.distances(tokens, 0, excluded)
-    torch.testing.assert_close(found, wanted.amin(dim=2).square(), rtol=1e-4, atol=1e-4)
-
-
 def test_excluded_patches_are_never_found() -> None:
     bank = filled()
     tokens = bank.compose(torch.randint(50, (1, LAYOUT.side**2)), torch.tensor([0]))

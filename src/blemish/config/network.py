@@ -73,8 +73,6 @@ class ModelConfig(Config):
             itself is the reconstruction.
         prompt_patches: patches of normal images per product, of which a prompt is composed for each query; the
             reconstruction is that prompt plus what the network adds. 0: one image as prompt (the paper).
-        distant_patches: share of these patches that is drawn with the fourth power of the distance to the others as
-            weight, so that what is normal and rare is among them; the others are drawn evenly.
         discriminant: products are told apart by linear discriminants of their images' mean features, else by mean
             features as they are (the paper).
         error_smoothing: the signed error is averaged over so many cells squared before its norm; 1: not (the paper).
@@ -100,7 +98,6 @@ class ModelConfig(Config):
     neighbour_window: int | None = Field(default=None, ge=0)
     decoder: DecoderName = "dynamic"
     prompt_patches: int = Field(default=0, ge=0)
-    distant_patches: float = Field(default=0, ge=0, lt=1)
     discriminant: bool = False
     error_smoothing: Literal[1, 3, 5] = 1
     refiner: bool = True

@@ -6,8 +6,6 @@ Composing the prompt patch by patch (as memory-bank methods look up their neighb
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -75,30 +73,15 @@ class PromptBank(nn.Module):
         Returns:
             int64 B×(cells of the grid), in raster order.
         """
-        return torch.stack([indices for _, indices in self._nearest(tokens, product, excluded)])
-
-    def distances(self, tokens: Tensor, product: int, excluded: Tensor | None = None) -> Tensor:
-        """Squared distance of every cell to its nearest patch, among the principal components.
-
-        Args:
-            tokens, product, excluded: as for `search`.
-
-        Returns:
-            float32 B×(cells of the grid), in raster order.
-        """
-        return torch.stack([squared for squared, _ in self._nearest(tokens, product, excluded)])
-
-    def _nearest(self, tokens: Tensor, product: int, excluded: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Of each image the squared distances and the places of the nearest patches."""
         queries = self.layout.unfold(tokens).flatten(2).transpose(1, 2) @ self.get_buffer("projection")
         keys, half_norms = self.get_buffer("keys")[product], self.get_buffer("half_norms")[product]
+        found = []
         for row, query in enumerate(queries):
             bias = -half_norms if excluded is None else (-half_norms).masked_fill(excluded[row], float("-inf"))
             # on a CPU a part at a time, small enough for its cache; `max` finds the place faster than `argmax`
             parts = query.split(_AT_ONCE if query.device.type == "cpu" else len(query))
-            values, indices = zip(*(torch.addmm(bias, part, keys).max(dim=1) for part in parts), strict=True)
-            squared = query.square().sum(dim=1) - 2 * torch.cat(values)
-            yield squared.clamp(min=0), torch.cat(indices)
+            found.append(torch.cat([torch.addmm(bias, part, keys).max(dim=1).indices for part in parts]))
+        return torch.stack(found)
 
     def compose(self, indices: Tensor, products: Tensor) -> Tensor:
         """Patches B×cells found for images of `products` (B) → composed prompt tokens B×C×h×w."""

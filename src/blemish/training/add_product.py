@@ -22,12 +22,12 @@ from blemish.inspection import Failure
 from blemish.inspector import Inspector
 from blemish.models.categories import CategoryHead
 from blemish.models.prompted import PromptedNetwork
-from blemish.training.bank import fill_bank
 from blemish.training.features import clean_features, load_pixels, standardised
 from blemish.training.fit import blank_calibration, fit_products
 from blemish.training.images import TrainingSet, choose_prompts, without_unreadable
 from blemish.training.kept import keep_images
 from blemish.training.loop import TrainProgress
+from blemish.training.neighbours import fill_bank
 from blemish.training.runtime import counter, silent
 from blemish.training.store import Store, free_megabytes
 from blemish.training.train import intensity_ranges
@@ -200,8 +200,8 @@ def _prompt(
     first = len(inspector.products)
     network.get_buffer("prompts")[first:] = standardised(network, clean[torch.from_numpy(rows)])
     if network.bank is not None:
-        config = inspector.config
-        fill_bank(network, training, clean, config.seed, config.model.distant_patches, former=first)
+        for number, name in enumerate(training.products):
+            fill_bank(network, first + number, clean, training.indices(name), inspector.config.seed, name)
 
 
 def _confused(old: Inspector, new: Inspector) -> tuple[Confused, ...]:

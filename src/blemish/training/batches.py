@@ -76,9 +76,7 @@ class BatchSource:
         self._weights = draw_weights(training, config.balance)
         self._own = [training.indices(product) for product in training.products]
         self._neighbours = (
-            Neighbours.of(network, training, self._clean, config.seed, config.model.distant_patches)
-            if config.model.prompt_patches
-            else None
+            Neighbours.of(network, training, self._clean, config.seed) if config.model.prompt_patches else None
         )
         self._found = (
             self._find_all(self._neighbours, store) if self._neighbours is not None and config.trains else None

@@ -1,4 +1,4 @@
-"""Finds in the prompt bank what training images may see of it."""
+"""Fills the prompt bank, and finds in it what training images may see of it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blemish.models.prompt_bank import PromptBank
+from blemish.models.prompt_bank import PromptBank, draw_patches
 from blemish.models.prompted import PromptedNetwork
-from blemish.training.bank import fill_bank
+from blemish.procedural.seeding import generator
 from blemish.training.images import TrainingSet
 from blemish.transfer import sent
 
@@ -33,23 +33,23 @@ class Neighbours:
     patch_group: Tensor
 
     @classmethod
-    def of(
-        cls, network: PromptedNetwork, training: TrainingSet, clean: Tensor, seed: int, distant: float
-    ) -> Neighbours:
-        """Fill and index the bank, see `fill_bank`."""
+    def of(cls, network: PromptedNetwork, training: TrainingSet, clean: Tensor, seed: int) -> Neighbours:
+        """Fill and index the bank with patches drawn from the clean features (N×C×h×w, as the backbone gives them)."""
         bank = network.bank
         assert bank is not None
         product = np.array([training.products.index(image.product) for image in training.train])
         _, group = np.unique([f"{image.product}\0{image.group}" for image in training.train], return_inverse=True)
         patch_group = torch.empty(bank.get_buffer("cells").shape[:2], dtype=torch.int64, device=network.device)
-        filled = fill_bank(network, training, clean, seed, distant)
-        for index, (name, images) in enumerate(zip(training.products, filled, strict=True)):
+        for index, name in enumerate(training.products):
             rows = training.indices(name)
             if len(np.unique(group[rows])) == 1:
                 _log.warning(
                     "'%s' has normal training images of one part only: they are compared with themselves", name
                 )
+            images = fill_bank(network, index, clean, rows, seed, name)
             patch_group[index] = torch.from_numpy(group[rows][images]).to(patch_group.device)
+        bank.learn_projection()
+        bank.index()
         return cls(bank, product, group, patch_group)
 
     def find(self, tokens: Tensor, rows: NDArray[np.int64]) -> Tensor:
@@ -70,3 +70,32 @@ class Neighbours:
         """Prompt tokens B×C×h×w of the patches that were found."""
         device = self.patch_group.device
         return self.bank.compose(indices.to(device).long(), sent(self.product[rows], device))
+
+
+def fill_bank(
+    network: PromptedNetwork, product: int, clean: Tensor, rows: NDArray[np.int64], seed: int, name: str
+) -> NDArray[np.int64]:
+    """Fill a product's part of the bank with patches of its images.
+
+    Args:
+        network: its standardisation is set.
+        product: which part.
+        clean: N×C×h×w, features of training images as the backbone gives them.
+        rows: which of them show the product.
+        seed: of the draw.
+        name: of the product; the draw depends on it, and not on other products.
+
+    Returns:
+        For each patch the place in `rows` of the image that it comes from.
+    """
+    bank = network.bank
+    assert bank is not None
+    side, device = network.layout.side, network.device
+    patches = bank.get_buffer("cells").shape[1]
+    image, cell = draw_patches(len(rows), side * side, patches, generator(seed, f"prompt bank {name}"))
+    for number, row in enumerate(rows):
+        own = torch.from_numpy(np.flatnonzero(image == number)).to(device)
+        tokens = network.standardised(clean[row : row + 1].to(device).float())
+        cells = network.layout.unfold(tokens)[0].flatten(1).T
+        bank.fill(product, own, cells[torch.from_numpy(cell[image == number]).to(device)])
+    return image

@@ -11,7 +11,7 @@ from blemish.models.prompted import PromptedNetwork
 _BACKBONE = ("name", "strides", "levels")
 _TRANSFORMER = {"width", "heads", "encoder_layers", "decoder_layers", "feedforward", "neighbour_window"}
 # may differ: what the weights mean does not depend on them
-_OWN = {"tiles", "prompt_patches", "distant_patches", "discriminant", "standardise", "principal_start", "dropout"}
+_OWN = {"tiles", "prompt_patches", "discriminant", "standardise", "principal_start", "dropout"}
 
 
 def load_start(config: TrainConfig, *, offline: bool) -> tuple[PromptedNetwork, TrainConfig]:
