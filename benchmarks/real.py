@@ -290,8 +290,8 @@ def append(
             metrics = {name: getattr(score, name) for name in METRICS}
             rates = {name: rate and [rate.count, rate.total] for name, rate in
                      (("false_alarms", score.false_alarms), ("recall", score.recall))}  # fmt: skip
-            own = {"compared": compared.get(score.product)}
-            rows.append({**common, "part": part, "product": score.product, **metrics, **rates, **own})
+            place = {"part": part, "product": score.product, "compared": compared.get(score.product)}
+            rows.append({**common, **place, **metrics, **rates})
             if part == "choose":
                 values = " ".join(f"{n} {100 * v:.1f}" for n, v in metrics.items() if v is not None)
                 print(f"  {part} {score.product}: {values}", flush=True)
