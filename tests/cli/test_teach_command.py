@@ -53,13 +53,14 @@ def test_options_reach_the_teaching(run: Any, teachings: Calls, model: Path, def
     result = run(
         *("teach", model, defects, "-o", tmp_path / "m", "--preset", "accurate", "--seed", 7, "--steps", 5),
         *("--images", 9, "--embeddings", "file:x.safetensors", "--devices", 2, "--resume", "--overwrite"),
-        *("--product", "bolt"),
+        *("--product", "bolt", "--set", "painted=0", "--set", 'blending=["poisson"]'),
     )
     assert result.exit_code == 0, result.output
     (call,) = teachings
     config = call["config"]
     assert (config.preset, config.seed, config.steps, config.images) == ("accurate", 7, 5, 9)
     assert config.embeddings == "file:x.safetensors"
+    assert (config.painted, config.blending) == (0, ("poisson",))
     assert (call["devices"], call["resume"], call["restart"], call["overwrite"]) == ("2", True, False, True)
     assert {example.product for example in call["examples"]} == {"bolt"}
 
@@ -108,6 +109,8 @@ def test_one_of_several_processes_speaks(
         (["{model}", "{defects}", "-o", "{defects}", "--overwrite"], "holds no config.json"),
         (["{model}", "--priors", "{missing}", "-o", "{new}"], "missing"),
         (["{model}", "{defects}", "-o", "{new}", "--embeddings", "dino"], "embeddings"),
+        (["{model}", "{defects}", "-o", "{new}", "--set", "members=0"], "members"),
+        (["{model}", "{defects}", "-o", "{new}", "--set", "images=5"], "Say --images"),
     ],
 )
 def test_mistakes_are_refused_before_teaching(

@@ -81,6 +81,25 @@ def test_options_reach_the_training(run: Any, calls: list[dict[str, Any]], parts
     assert call["rois"]["bolt"].sum() == 24 * 24
 
 
+def test_any_value_of_the_configuration_can_be_set(
+    run: Any, calls: list[dict[str, Any]], parts: Path, tmp_path: Path
+) -> None:
+    result = run(
+        *("train", parts, "-o", tmp_path / "m", "--backbone", "timm:resnet18", "--steps", 5),
+        *("--set", "model.prompt_patches=500", "--set", "backbone.strides=[8, 16]", "--set", "learning_rate=1e-4"),
+        *("--set", "model.decoder=dynamic", "--set", "pseudo_anomalies.keep_grey=false"),
+    )
+    assert result.exit_code == 0, result.output
+    assert calls[0]["config"] == TrainConfig.of(
+        "fast",
+        steps=5,
+        learning_rate=1e-4,
+        backbone={"name": "timm:resnet18", "levels": None, "strides": (8, 16)},
+        model={"prompt_patches": 500, "decoder": "dynamic"},
+        pseudo_anomalies={"keep_grey": False},
+    )
+
+
 @pytest.mark.parametrize(("tiles", "size", "count"), [("3", 64, 3), ("auto", 64, 1), ("auto", 800, 4)])
 def test_tiles(
     run: Any, calls: list[dict[str, Any]], parts: Path, tmp_path: Path, tiles: str, size: int, count: int
@@ -114,6 +133,13 @@ def test_the_split_is_made_with_the_seed(run: Any, calls: list[dict[str, Any]], 
         (lambda root: None, ["--tiles", "some"], "tiles"),
         (lambda root: None, ["--roi", "mask.png"], "does not say which product"),
         (lambda root: None, ["--roi", "nut=missing.png"], "missing.png"),
+        (lambda root: None, ["--set", "model.width"], "Write KEY=VALUE"),
+        (lambda root: None, ["--set", "model..width=3"], "Write KEY=VALUE"),
+        (lambda root: None, ["--set", "model.widht=3"], "model.widht: there is no such value"),
+        (lambda root: None, ["--set", "model.size.x=3"], "model.size"),
+        (lambda root: None, ["--set", "batch=many"], "batch"),
+        (lambda root: None, ["--set", "seed=3"], "Say --seed"),
+        (lambda root: None, ["--set", 'model={"width": 3}'], "Name each: model.NAME=VALUE"),
         (lambda root: None, ["--defects", "missing"], "no file or folder"),
         (lambda root: None, ["--priors", "missing.yaml"], "missing.yaml"),
         (lambda root: (root.parent / "m").write_text("mine"), [], "exists already"),

@@ -284,7 +284,8 @@ def test_one_unreadable_image_loses_nothing_and_is_named(
 def test_progress_tells_of_every_stage(tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:
     seen: list[TrainProgress] = []
     train(tiny_dataset, tiny_config, progress=seen.append)
-    assert list(dict.fromkeys(one.stage for one in seen)) == ["features", "training", "calibration"]
+    stages = list(dict.fromkeys(one.stage for one in seen))
+    assert stages == ["features", "prompts", "pseudo-anomalies", "training", "calibration"]
     last = {one.stage: one for one in seen}
     assert all(one.done == one.total for one in last.values())
     assert {"total", "dice", "focal"} <= last["training"].losses.keys()

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 # A log file needs no fixed width; tables that are cut off help nobody.
 _FILE_WIDTH = 120
 _LOG_SECONDS = 30
-_STAGES = {"features": "Preparing images", "training": "Training", "calibration": "Calibrating"}
+_STAGES = {
+    "features": "Preparing images",
+    "prompts": "Composing prompts",
+    "pseudo-anomalies": "Making pseudo-anomalies",
+    "training": "Training",
+    "calibration": "Calibrating",
+}
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blemish.cli.console import say
 from blemish.errors import ConfigError, DataError
@@ -92,6 +93,39 @@ def _without_masks(folder: Path, files: Sequence[Path]) -> list[Path]:
     if left_out := len(files) - len(kept):
         say(f"Left out of {folder}, as masks in folders {_MASKS}: {left_out}.", stderr=True)
     return kept
+
+
+def read_values(values: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
+    """The changes of `--set KEY=VALUE`, nested where a key has dots; `model.width=64` is {"model": {"width": 64}}.
+
+    A value is JSON (a number, true, false, null, a list, a quoted text), or else the text that it is.
+
+    Args:
+        values: as they were typed.
+        options: keys that have options of their own, and these.
+
+    Raises:
+        ConfigError: there is no key or no value, or the key has an option of its own.
+    """
+    from blemish.config.base import merged
+
+    changes: dict[str, Any] = {}
+    for one in values:
+        key, equals, text = one.partition("=")
+        if not (equals and all(part.isidentifier() for part in key.split("."))):
+            raise ConfigError(f"--set {one} does not set a value.", "Write KEY=VALUE, such as model.width=64.")
+        if key in options:
+            raise ConfigError(f"--set {one}: {key} has an option of its own.", f"Say {options[key]}.")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        if isinstance(value, dict):
+            raise ConfigError(f"--set {one} sets several values.", f"Name each: {key}.NAME=VALUE.")
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        changes = merged(changes, value)
+    return changes
 
 
 def read_rois(

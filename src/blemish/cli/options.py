@@ -42,7 +42,7 @@ class Precision(str, Enum):
     bf16 = "bf16-mixed"
 
 
-RUNTIME, DATA, CLUSTER, KEPT = "Runtime", "Data", "Cluster", "What is kept"
+TRAINING, RUNTIME, DATA, CLUSTER, KEPT = "Training", "Runtime", "Data", "Cluster", "What is kept"
 
 Model = Annotated[
     str,
@@ -88,6 +88,16 @@ FalseAlarmRate = Annotated[
 Product = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="What the images show; otherwise the model finds out.", show_default=False),
+]
+Values = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any other value of the configuration, as config.json in a model folder names it; repeatable.",
+        rich_help_panel=TRAINING,
+        show_default=False,
+    ),
 ]
 Roi = Annotated[
     list[str] | None,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from blemish.inspector import Inspector
 
 _SHOWN = 5
+_OPTIONS = {name: f"--{name}" for name in ("preset", "seed", "steps", "images", "embeddings")}
 
 
 def teach(
@@ -49,22 +50,23 @@ def teach(
     overwrite: options.Overwrite = False,
     resume: options.Resume = False,
     restart: options.Restart = False,
-    seed: Annotated[int | None, typer.Option(min=0, help="By default the model's.", rich_help_panel="Training")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="By default the model's.", rich_help_panel=options.TRAINING)] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimiser steps; by default the preset's.", rich_help_panel="Training")
+        int | None, typer.Option(min=1, help="Optimiser steps; by default the preset's.", rich_help_panel=options.TRAINING)
     ] = None,
     images: Annotated[
         int | None,
-        typer.Option(min=1, help="Synthetic images per category; by default the preset's.", rich_help_panel="Training"),
+        typer.Option(min=1, help="Synthetic images per category; by default the preset's.", rich_help_panel=options.TRAINING),
     ] = None,
     embeddings: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
             help="Of the categories: anchors (no text model), clip:FOLDER or file:FILE.safetensors.",
-            rich_help_panel="Training",
+            rich_help_panel=options.TRAINING,
         ),
     ] = None,
+    values: options.Values = None,
     engine: options.RuntimeEngine = options.Engine.auto,
     devices: options.Devices = "auto",
     offline: options.Offline = False,
@@ -83,7 +85,7 @@ def teach(
 
         blemish teach line.blemish --priors defects.yaml -o line2.blemish
     """
-    from blemish.cli.inputs import load_inspector
+    from blemish.cli.inputs import load_inspector, read_values
     from blemish.files import check_target
     from blemish.model_folder import CONFIG
 
@@ -93,6 +95,7 @@ def teach(
     if not defects and priors is None:
         raise ConfigError("There is nothing to learn from.", "Name labelled defects, or descriptions: --priors FILE.")
     check_target(output, overwrite=overwrite, marker=CONFIG)
+    further = read_values(values or [], _OPTIONS)
     sets, described = read_lessons(defects or [], priors, product)
     inspector = load_inspector(model, engine, "auto", offline)
     taught = teach_model(
@@ -101,7 +104,7 @@ def teach(
         described,
         output,
         preset=preset,
-        changes=given(seed=seed, steps=steps, images=images, embeddings=embeddings),
+        changes={**given(seed=seed, steps=steps, images=images, embeddings=embeddings), **further},
         overwrite=overwrite,
         resume=resume,
         restart=restart,

@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from blemish.data.dataset import Dataset
     from blemish.inspector import Inspector
 
-_TRAINING = "Training"
+_OPTIONS = {
+    "preset": "--preset",
+    "seed": "--seed",
+    "steps": "--steps",
+    "init": "--init",
+    "false_alarm_rate": "--false-alarm-rate",
+    "precision": "--precision",
+    "backbone.name": "--backbone",
+    "backbone.weights": "--backbone-weights",
+    "model.tiles": "--tiles",
+    "pseudo_anomalies.textures": "--textures",
+}
 
 
 def train(
@@ -50,18 +61,18 @@ def train(
     split: options.Split = options.SplitRule.group,
     roi: options.Roi = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="The same seed gives the same model.", rich_help_panel=_TRAINING)
+        int, typer.Option(min=0, help="The same seed gives the same model.", rich_help_panel=options.TRAINING)
     ] = 0,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Optimiser steps; by default the preset's.", rich_help_panel=_TRAINING),
+        typer.Option(min=1, help="Optimiser steps; by default the preset's.", rich_help_panel=options.TRAINING),
     ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
             help="embedded, timm:<model>, or transformers:<folder>; by default the preset's.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=options.TRAINING,
         ),
     ] = None,
     backbone_weights: Annotated[
@@ -69,7 +80,7 @@ def train(
         typer.Option(
             metavar="FILE",
             help="The backbone's weights (safetensors), for machines without internet.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=options.TRAINING,
         ),
     ] = None,
     init: Annotated[
@@ -78,7 +89,7 @@ def train(
             metavar="MODEL",
             help="Start from the weights of this model folder, or of shipped: the model that comes with Blemish, "
             "which was trained on procedural products. By default from random weights.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=options.TRAINING,
         ),
     ] = None,
     tiles: Annotated[
@@ -87,7 +98,7 @@ def train(
             metavar="auto|N",
             help="Cut images into N × N overlapping tiles and look at each at the network's resolution, for small "
             "defects on large images; auto: as many as their size asks for. Inspecting takes N × N times as long.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=options.TRAINING,
         ),
     ] = "1",
     textures: Annotated[
@@ -95,9 +106,10 @@ def train(
         typer.Option(
             metavar="FOLDER",
             help="Texture images for the pseudo-anomalies, such as DTD; by default procedural ones.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=options.TRAINING,
         ),
     ] = None,
+    values: options.Values = None,
     devices: options.Devices = "auto",
     precision: Annotated[
         options.Precision | None, typer.Option(help="By default the preset's.", rich_help_panel=options.RUNTIME)
@@ -122,11 +134,14 @@ def train(
         blemish train boards/ -o boards.blemish --tiles auto
 
         blemish train images/ -o line.blemish --init shipped --steps 100
+
+        blemish train images/ -o line.blemish --set model.prompt_patches=60000 --set pseudo_anomalies.painted=0.5
     """
     from blemish.cli.console import training_progress
-    from blemish.cli.inputs import read_rois
+    from blemish.cli.inputs import read_rois, read_values
     from blemish.cli.teach import read_lessons, teach_model
     from blemish.config import TrainConfig
+    from blemish.config.base import merged
     from blemish.data.dataset import Dataset
     from blemish.files import check_target
     from blemish.model_folder import CONFIG
@@ -136,7 +151,7 @@ def train(
     # Further processes of one training repeat this command; one of them speaks for all.
     quiet = os.environ.get("LOCAL_RANK", "0") != "0"
     changes = _changes(seed, steps, init, false_alarm_rate, precision, backbone, backbone_weights, textures)
-    config = TrainConfig.of(preset.value, **changes)
+    config = TrainConfig.of(preset.value, **merged(changes, read_values(values or [], _OPTIONS)))
     check_target(output, overwrite=overwrite, marker=CONFIG)
     dataset = Dataset.from_folder(*data, split=split.value, seed=seed)
     refuse_fatal(dataset)

@@ -36,7 +36,8 @@ def parsed(model: type[_Model], data: dict[str, Any]) -> _Model:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
+        unknown = first["type"] == "extra_forbidden"
+        message = "there is no such value" if unknown else first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"Configuration{f' value {place}' if place else ''}: {message}.") from None
 
 

@@ -193,15 +193,17 @@ def _prompt(
     report: Callable[[TrainProgress], None],
 ) -> None:
     """Set the prompts of the new products, and their parts of the bank."""
-    clean = clean_features(network, pixels, store, counter(len(pixels), report))
+    clean = clean_features(network, pixels, store, counter(len(pixels), report, "features"))
     parts = [clean[start : start + _AT_ONCE] for start in range(0, len(clean), _AT_ONCE)]
     means = np.concatenate([standardised(network, part).mean(dim=(2, 3)).cpu().numpy() for part in parts])
     rows = choose_prompts(training, means)
     first = len(inspector.products)
     network.get_buffer("prompts")[first:] = standardised(network, clean[torch.from_numpy(rows)])
     if network.bank is not None:
+        advance = counter(len(pixels), report, "prompts")
         for number, name in enumerate(training.products):
-            fill_bank(network, first + number, clean, training.indices(name), inspector.config.seed, name)
+            rows = training.indices(name)
+            fill_bank(network, first + number, clean, rows, inspector.config.seed, name, advance)
 
 
 def _confused(old: Inspector, new: Inspector) -> tuple[Confused, ...]:

@@ -18,6 +18,7 @@ from blemish.training.discriminants import within_whitening
 from blemish.training.features import AnomalyPool, chunks, clean_features, standardised
 from blemish.training.images import TrainingSet, choose_prompts, draw_weights, random_prompts
 from blemish.training.neighbours import Neighbours
+from blemish.training.runtime import Report, counter, silent
 from blemish.training.step import Batch
 from blemish.training.store import Store
 from blemish.transfer import sent
@@ -40,7 +41,7 @@ class BatchSource:
         steps: of the training.
         store: where features live.
         rank, world: number of this process, and of all processes.
-        advance: called with the number of images whose features were computed.
+        report: called with the stages `features`, `prompts` (with a prompt bank) and `pseudo-anomalies` (with a pool).
     """
 
     def __init__(
@@ -54,13 +55,13 @@ class BatchSource:
         store: Store,
         rank: int = 0,
         world: int = 1,
-        advance: Callable[[int], None] = lambda _: None,
+        report: Report = silent,
     ) -> None:
         self._network, self._training, self._config = network, training, config
         self._maker = maker
         self._share = slice(rank, None, world)
-        self._advance = advance
-        self._clean = clean_features(network, pixels, store, advance)
+        self._report = report
+        self._clean = clean_features(network, pixels, store, counter(len(pixels), report, "features"))
         if config.init is None and config.model.standardise and not isinstance(network.backbone, ReducedBackbone):
             self._standardise()
         self._product = np.array([training.products.index(image.product) for image in training.train])
@@ -75,12 +76,7 @@ class BatchSource:
         network.set_prompts(self._tokens(self._prompt_rows))
         self._weights = draw_weights(training, config.balance)
         self._own = [training.indices(product) for product in training.products]
-        self._neighbours = (
-            Neighbours.of(network, training, self._clean, config.seed) if config.model.prompt_patches else None
-        )
-        self._found = (
-            self._find_all(self._neighbours, store) if self._neighbours is not None and config.trains else None
-        )
+        self._neighbours, self._found = self._compare(store) if config.model.prompt_patches else (None, None)
         self._pool = (
             AnomalyPool(network, maker, config.pool, config.refresh, steps, store, self._neighbours)
             if config.pool and config.uses_anomalies
@@ -94,7 +90,7 @@ class BatchSource:
     def prepare(self, step: int) -> None:
         """Make the pool of pseudo-anomalies as it is before `step`."""
         if self._pool is not None:
-            self._pool.fill(step, self._advance)
+            self._pool.fill(step, self._report)
 
     def batch(self, step: int) -> tuple[Batch, np.random.Generator]:
         """The batch of a step, and the generator for the noise within it."""
@@ -141,12 +137,19 @@ class BatchSource:
         assert self._found is not None
         return self._found[sent(rows, self._found.device)]
 
-    def _find_all(self, neighbours: Neighbours, store: Store) -> Tensor:
-        found = store.tensor((len(self._clean), self._network.layout.side**2), torch.int32)
-        for chunk in chunks(len(self._clean), self._network.device):
+    def _compare(self, store: Store) -> tuple[Neighbours, Tensor | None]:
+        """Fill the prompt bank and, where there is something to train, find in it what every training image may see."""
+        count = len(self._clean)
+        advance = counter(count * (1 + self._config.trains), self._report, "prompts")
+        neighbours = Neighbours.of(self._network, self._training, self._clean, self._config.seed, advance)
+        if not self._config.trains:
+            return neighbours, None
+        found = store.tensor((count, self._network.layout.side**2), torch.int32)
+        for chunk in chunks(count, self._network.device):
             rows = np.arange(chunk.start, chunk.stop)
             found[chunk] = neighbours.find(self._tokens(rows), rows)
-        return found
+            advance(len(rows))
+        return neighbours, found
 
     def _tokens(self, rows: NDArray[np.int64]) -> Tensor:
         """Standardised tokens of training images."""

@@ -21,6 +21,7 @@ from blemish.tiling import Tiling
 from blemish.training.anomalies import AnomalyMaker
 from blemish.training.images import TrainingImage
 from blemish.training.neighbours import Neighbours
+from blemish.training.runtime import Report, counter
 from blemish.training.store import Store
 
 CHUNK = 16
@@ -108,8 +109,9 @@ class AnomalyPool:
         self._rate = len(self._chunks) * refresh / steps
         self._renewals = 0
 
-    def fill(self, step: int, advance: Advance) -> None:
+    def fill(self, step: int, report: Report) -> None:
         """Compute every chunk as it is before `step`."""
+        advance = counter(len(self.features), report, "pseudo-anomalies")
         self._renewals = int(step * self._rate)
         for number, chunk in enumerate(self._chunks):
             self._make(number, self._round(number))

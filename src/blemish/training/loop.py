@@ -32,7 +32,7 @@ class TrainProgress:
     """Where a training is.
 
     Attributes:
-        stage: `features`, `training` or `calibration`.
+        stage: `features`, `prompts`, `pseudo-anomalies`, `training` or `calibration`.
         done, total: images or steps.
         seconds_left: None while it cannot be told.
         losses: means over the last steps.

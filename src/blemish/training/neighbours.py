@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,8 +34,18 @@ class Neighbours:
     patch_group: Tensor
 
     @classmethod
-    def of(cls, network: PromptedNetwork, training: TrainingSet, clean: Tensor, seed: int) -> Neighbours:
-        """Fill and index the bank with patches drawn from the clean features (N×C×h×w, as the backbone gives them)."""
+    def of(
+        cls,
+        network: PromptedNetwork,
+        training: TrainingSet,
+        clean: Tensor,
+        seed: int,
+        advance: Callable[[int], None],
+    ) -> Neighbours:
+        """Fill and index the bank with patches drawn from the clean features (N×C×h×w, as the backbone gives them).
+
+        `advance` is called with 1 for each image.
+        """
         bank = network.bank
         assert bank is not None
         product = np.array([training.products.index(image.product) for image in training.train])
@@ -46,7 +57,7 @@ class Neighbours:
                 _log.warning(
                     "'%s' has normal training images of one part only: they are compared with themselves", name
                 )
-            images = fill_bank(network, index, clean, rows, seed, name)
+            images = fill_bank(network, index, clean, rows, seed, name, advance)
             patch_group[index] = torch.from_numpy(group[rows][images]).to(patch_group.device)
         bank.learn_projection()
         bank.index()
@@ -73,7 +84,13 @@ class Neighbours:
 
 
 def fill_bank(
-    network: PromptedNetwork, product: int, clean: Tensor, rows: NDArray[np.int64], seed: int, name: str
+    network: PromptedNetwork,
+    product: int,
+    clean: Tensor,
+    rows: NDArray[np.int64],
+    seed: int,
+    name: str,
+    advance: Callable[[int], None],
 ) -> NDArray[np.int64]:
     """Fill a product's part of the bank with patches of its images.
 
@@ -84,6 +101,7 @@ def fill_bank(
         rows: which of them show the product.
         seed: of the draw.
         name: of the product; the draw depends on it, and not on other products.
+        advance: called with 1 for each image.
 
     Returns:
         For each patch the place in `rows` of the image that it comes from.
@@ -98,4 +116,5 @@ def fill_bank(
         tokens = network.standardised(clean[row : row + 1].to(device).float())
         cells = network.layout.unfold(tokens)[0].flatten(1).T
         bank.fill(product, own, cells[torch.from_numpy(cell[image == number]).to(device)])
+        advance(1)
     return image

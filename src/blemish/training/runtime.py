@@ -46,7 +46,7 @@ def one_seed(seed: int) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def counter(total: int, report: Report, stage: str = "features") -> Callable[[int], None]:
+def counter(total: int, report: Report, stage: str) -> Callable[[int], None]:
     """Reports images that a stage is ready with; call it with how many more."""
     started, done = time.monotonic(), 0
 

@@ -164,7 +164,7 @@ def _learn(
         store,
         fabric.global_rank,
         fabric.world_size,
-        counter(pieces(inspector.tiling) * sum(map(len, composers.values())), report),
+        counter(pieces(inspector.tiling) * sum(map(len, composers.values())), report, "features"),
     )
     if run is not None and fabric.is_global_zero:
         begin_run(run, restart)

@@ -38,7 +38,7 @@ from blemish.training.images import TrainingImage, TrainingSet, without_unreadab
 from blemish.training.kept import keep_images
 from blemish.training.loop import TrainProgress, optimise
 from blemish.training.noise import NoiseTable
-from blemish.training.runtime import counter, launch, one_seed, silent
+from blemish.training.runtime import launch, one_seed, silent
 from blemish.training.start import load_start
 from blemish.training.step import TrainingStep
 from blemish.training.store import Store, free_megabytes
@@ -160,7 +160,7 @@ def _train(
         store,
         fabric.global_rank,
         fabric.world_size,
-        counter(len(images) * (1 + config.pool * config.uses_anomalies), report),
+        report,
     )
     if config.model.principal_start and start is None:
         network.model.start_from_principal_components(source.sample(256))
