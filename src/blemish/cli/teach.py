@@ -50,13 +50,18 @@ def teach(
     overwrite: options.Overwrite = False,
     resume: options.Resume = False,
     restart: options.Restart = False,
-    seed: Annotated[int | None, typer.Option(min=0, help="By default the model's.", rich_help_panel=options.TRAINING)] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="By default the model's.", rich_help_panel=options.TRAINING)
+    ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimiser steps; by default the preset's.", rich_help_panel=options.TRAINING)
+        int | None,
+        typer.Option(min=1, help="Optimiser steps; by default the preset's.", rich_help_panel=options.TRAINING),
     ] = None,
     images: Annotated[
         int | None,
-        typer.Option(min=1, help="Synthetic images per category; by default the preset's.", rich_help_panel=options.TRAINING),
+        typer.Option(
+            min=1, help="Synthetic images per category; by default the preset's.", rich_help_panel=options.TRAINING
+        ),
     ] = None,
     embeddings: Annotated[
         str | None,
