@@ -11,7 +11,7 @@ highest of their scores, so that n is the number of parts.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -80,6 +80,7 @@ class ProductCalibration(BaseModel):
             their own. Copies promise nothing.
         compared: they, or some of them, trained the model as well, and each was compared with the others alone. They
             promise nothing either, for the model knows them.
+        fresh: of such scores those of parts that did not train, ascending; none where nothing was trained on any.
         floor: nothing up to it is defective, whatever the calibration images say; None: they alone decide.
         false_alarm_rate: share of normal images that may be called defective, as requested, in (0, 1).
         unknown_margin: how many times the largest calibration distance an image may be from the prompt.
@@ -100,6 +101,7 @@ class ProductCalibration(BaseModel):
     images: int | None = Field(default=None, ge=1)
     copied: int | None = Field(default=None, ge=1)
     compared: bool = False
+    fresh: Ascending = ()
     floor: FiniteFloat | None = None
     false_alarm_rate: float = Field(default=DEFAULT_FALSE_ALARM_RATE, gt=0, lt=1)
     unknown_margin: float = Field(default=3.0, gt=0, allow_inf_nan=False)
@@ -137,6 +139,18 @@ class ProductCalibration(BaseModel):
     def promised_rate(self) -> float | None:
         """The effective rate, where the calibration images promise it: there are some, which the model did not know."""
         return self.effective_rate if self.n and not self.copied and not self.compared else None
+
+    @property
+    def expected_rate(self) -> float:
+        """The effective rate, or a coarser one that is all that the fresh images bear out.
+
+        A network that learned from images finds less in them than in new ones. Of new images at most k / (m + 1) score
+        higher than the k-th largest of m fresh scores; k is the first that is not above the threshold.
+        """
+        if not self.fresh:
+            return self.effective_rate
+        above = len(self.fresh) - bisect_right(self.fresh, self.threshold)
+        return max(self.effective_rate, (above + 1) / (len(self.fresh) + 1))
 
     @property
     def threshold(self) -> float:
@@ -211,8 +225,9 @@ class ProductCalibration(BaseModel):
             source = f"{self.copied} training image{'s' * (self.copied > 1)}"
             return f"{requested}, none promised: set with {self.n} altered copies of {source}"
         if self.compared:
-            about = f"{requested}, about {percent(self.effective_rate)} to be expected, none promised"
-            return f"{about}: {images.replace('calibration', 'normal')}, each compared with the others alone"
+            about = f"{requested}, about {percent(self.expected_rate)} to be expected, none promised"
+            known = f", of which {len(self.fresh)} did not train" if self.fresh else ""
+            return f"{about}: {images.replace('calibration', 'normal')}, each compared with the others alone{known}"
         effective = f"{requested}, effective {percent(self.effective_rate)}"
         if self.effective_rate > self.false_alarm_rate:
             return f"{effective}: {images} can promise no finer rate; defective means above every calibration score"
@@ -226,11 +241,12 @@ class ProductCalibration(BaseModel):
         images: int | None = None,
         copied: int | None = None,
         compared: bool = False,
+        fresh: Iterable[float] = (),
     ) -> ProductCalibration:
         """A copy with other calibration images; rate, fusion and intensity range stay."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         new = {"scores": scores, "peaks": peaks, "similarities": similarities, "images": images}
-        return ProductCalibration(**fields | new | {"copied": copied, "compared": compared})
+        return ProductCalibration(**fields | new | {"copied": copied, "compared": compared, "fresh": fresh})
 
     def with_rate(self, rate: float) -> ProductCalibration:
         """A copy with another requested false-alarm rate. Raises ConfigError unless 0 < rate < 1."""

@@ -209,6 +209,11 @@ def test_a_defective_image_never_has_an_empty_mask(anomaly_map: NDArray[np.float
             "requested 1 %, about 20 % to be expected, none promised: 4 normal images, each compared with the others "
             "alone",
         ),
+        (
+            ProductCalibration().with_images([1.0] * 19, [1.0] * 19, [1.0] * 19, compared=True, fresh=[1.0] * 3),
+            "requested 1 %, about 25 % to be expected, none promised: 19 normal images, each compared with the others "
+            "alone, of which 3 did not train",
+        ),
     ],
 )
 def test_statement(product: ProductCalibration, statement: str) -> None:
@@ -217,6 +222,28 @@ def test_statement(product: ProductCalibration, statement: str) -> None:
     assert product.promised_rate in (None, product.effective_rate)
     again = product.with_images([2.0], [2.0], [1.0])
     assert (again.copied, again.compared, again.promised_rate) == (None, False, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("rate", "fresh", "expected"),
+    [
+        (0.05, (), 0.05),
+        (0.05, (99.0, 98.0, 50.0), 0.75),  # two are above 95, the fifth highest of 99
+        (0.05, (95.0, 10.0, 1.0), 0.25),
+        (0.05, (96.0, 97.0, 98.0), 1.0),
+        (0.05, tuple(range(1, 50)), 0.05),
+        (0.5, (1.0, 2.0, 3.0), 0.5),
+    ],
+)
+def test_images_that_did_not_train_may_bear_out_a_coarser_rate_only(
+    rate: float, fresh: tuple[float, ...], expected: float
+) -> None:
+    scores = [float(score) for score in range(1, 100)]
+    one = ProductCalibration(false_alarm_rate=rate).with_images(scores, scores, [1.0] * 99, compared=True, fresh=fresh)
+    assert one.expected_rate == pytest.approx(expected)
+    assert one.with_rate(0.5).expected_rate >= 0.5
+    again = one.with_images(scores, scores, [1.0] * 99)
+    assert (again.fresh, again.expected_rate) == ((), again.effective_rate)
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,9 @@ def test_few_images_set_thresholds_without_finding_themselves(few: tuple[Inspect
     one, other = inspector.calibration["spots"], inspector.calibration["stripes"]
     assert (one.n, one.copied, one.compared) == (FEW, None, True)
     assert (other.copied, other.compared, other.n) == (None, True, 16)  # too few were held out to promise 1 %
+    assert one.fresh == ()
+    assert other.expected_rate == pytest.approx(1 / (len(other.fresh) + 1))
+    assert f"of which {len(other.fresh)} did not train" in other.statement()
     scores = []
     for image in training.held[:FEW]:
         own = np.array([training.train[row].group == image.group for row in training.indices("spots")])
@@ -92,9 +95,11 @@ def test_they_stay_with_the_model_and_do_so_again(few: tuple[Inspector, Training
     assert (tmp_path / "few.blemish" / CALIBRATION).read_text(encoding="utf-8").count('"compared": true') == 2
     assert loaded.calibration == inspector.calibration
     for model in (inspector, loaded):
-        again = calibrate_kept(model, "spots").calibration["spots"]
-        assert again.scores == pytest.approx(inspector.calibration["spots"].scores, rel=1e-4)
-        assert again.compared
+        for product in ("spots", "stripes"):
+            again, before = calibrate_kept(model, product).calibration[product], inspector.calibration[product]
+            assert again.scores == pytest.approx(before.scores, rel=1e-4)
+            assert again.fresh == pytest.approx(before.fresh, rel=1e-4)
+            assert again.compared
 
 
 def test_categories_come_and_go(few: tuple[Inspector, TrainingSet], tiny_examples: tuple[DefectExample, ...]) -> None:

@@ -85,6 +85,7 @@ def calibrate(
                 "parts": one.n,
                 "requested_rate": one.false_alarm_rate,
                 "effective_rate": one.effective_rate,
+                "expected_rate": one.expected_rate,
                 "promised": one.promised_rate is not None,
                 "threshold": one.threshold if one.n else None,
             }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ def calibrate(
     false_alarm_rate: float | None = None,
     copied: int | None = None,
     compared: bool = False,
+    fresh: Collection[str] = (),
     groups: Sequence[str] | None = None,
     progress: Report | None = None,
     raws: Iterable[RawMaps | Failure] | None = None,
@@ -45,6 +46,7 @@ def calibrate(
         false_alarm_rate: requested share of normal images called defective; None keeps the rate.
         copied: how many training images these are altered copies of; None: they are none.
         compared: some or all trained the model; `raws` says what it sees in each without the patches of its own part.
+        fresh: of `groups` those that did not, where others did.
         groups: which part each image shows; images of one part count as one. None: each shows another.
         progress: called after every image.
         raws: what the engine says of each of them, where that is known already; then the model keeps what it has.
@@ -84,7 +86,8 @@ def calibrate(
     scores, peaks, similarities = zip(*map(_worst, parts.values()), strict=True)
     count = sum(map(len, parts.values()))
     several = count if count > len(parts) else None
-    new = inspector.calibration[name].with_images(scores, peaks, similarities, several, copied, compared)
+    new_scores = [score for part, score in zip(parts, scores, strict=True) if part in fresh]
+    new = inspector.calibration[name].with_images(scores, peaks, similarities, several, copied, compared, new_scores)
     if false_alarm_rate is not None:
         new = new.with_rate(false_alarm_rate)
     kept = inspector.kept

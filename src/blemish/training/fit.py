@@ -96,6 +96,7 @@ def fit_products(
         one = inspector.calibration[product].model_copy(update={"fusion": weights})
         inspector = inspector.with_calibration(inspector.calibration.with_product(product, one))
         stand_ins = held
+        fresh: set[str] = set()
         if more:
             scores = [_score(inspector, raw) for raw in raws]
             if (chance := _chance(chosen, scores, len(held))) < _UNLIKELY:
@@ -104,6 +105,7 @@ def fit_products(
                 chosen, compared = held, False
             else:
                 stand_ins = standing_for(chosen, scores, one.false_alarm_rate, config.kept)
+                fresh = {image.group for image in held}
         inspector, failures = calibrate(
             inspector,
             images[: len(chosen)],
@@ -111,6 +113,7 @@ def fit_products(
             groups=[image.group for image in chosen],
             copied=training.originals(product),
             compared=compared,
+            fresh=fresh,
             raws=islice(raws, len(chosen)),
         )
         unreadable = {failure.source for failure in failures}

@@ -47,7 +47,8 @@ def maps_without(
 
 def calibrate_kept(inspector: Inspector, product: str) -> Inspector:
     """Set the thresholds of a product anew from the images that stay with the model, which must be some."""
-    kept, model = inspector.kept[product], inspector.config.model
+    kept, model, former = inspector.kept[product], inspector.config.model, inspector.calibration[product]
+    fresh = {group for group, part in zip(kept.groups, kept.shown, strict=False) if part < 0}
     images = list(kept.held)
     own = kept.held_patches(model.prompt_patches, model.tiling.tiles)
     return calibrate(
@@ -55,8 +56,9 @@ def calibrate_kept(inspector: Inspector, product: str) -> Inspector:
         images,
         product=product,
         groups=kept.groups,
-        copied=inspector.calibration[product].copied,
+        copied=former.copied,
         compared=kept.compared,
+        fresh=fresh if len(fresh) == len(former.fresh) else (),  # all of them stayed, or they are too few
         raws=maps_without(inspector, images, product, own),
     )[0]
 
