@@ -76,7 +76,10 @@ class BatchSource:
         network.set_prompts(self._tokens(self._prompt_rows))
         self._weights = draw_weights(training, config.balance)
         self._own = [training.indices(product) for product in training.products]
-        self._neighbours, self._found = self._compare(store) if config.model.prompt_patches else (None, None)
+        self._neighbours: Neighbours | None = None
+        self._found: Tensor | None = None
+        if config.model.prompt_patches:
+            self._neighbours, self._found = self._compare(store)
         self._pool = (
             AnomalyPool(network, maker, config.pool, config.refresh, steps, store, self._neighbours)
             if config.pool and config.uses_anomalies
