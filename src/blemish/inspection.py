@@ -72,6 +72,7 @@ class Inspection:
         defective: the verdict at `effective_rate`.
         requested_rate: false-alarm rate that the user asked for; None for an unknown product.
         effective_rate: the rate that follows from the number of calibration images, coarser where they are few.
+        expected_rate: the rate to expect, coarser still where images that trained set the threshold as well.
         promised: whether they promise that rate, which images that the model knows, or altered copies, do not.
         product: name of the product whose prompt fits best, or `UNKNOWN_PRODUCT`.
         similarity: cosine similarity to that product's prompt, in [-1, 1].
@@ -98,6 +99,7 @@ class Inspection:
     size: tuple[int, int]
     requested_rate: float | None = None
     effective_rate: float | None = None
+    expected_rate: float | None = None
     promised: bool = False
     regions: tuple[Region, ...] = ()
     category: str | None = None
@@ -130,6 +132,7 @@ class Inspection:
             "false_alarm_rate": {
                 "requested": self.requested_rate,
                 "effective": self.effective_rate,
+                "expected": self.expected_rate,
                 "promised": self.promised,
             },
             "category": self.category,

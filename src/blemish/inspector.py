@@ -218,6 +218,7 @@ class Inspector:
             size=raw.size,
             requested_rate=calibration.false_alarm_rate if known else None,
             effective_rate=calibration.effective_rate if known else None,
+            expected_rate=calibration.expected_rate if known else None,
             promised=known and calibration.promised_rate is not None,
             regions=tuple(region for region, _ in parts),
             source=raw.source,

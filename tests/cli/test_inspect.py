@@ -74,7 +74,8 @@ def test_a_folder_of_images(run: Any, model: Path, draw: Draw, tmp_path: Path) -
     table = {line.split()[0]: line.split()[1:] for line in result.output.splitlines() if " 1 " in line}
     assert table["bolt"] == ["1", "1", "5", "%", "4.8", "%"]
     assert table["unknown"] == ["product", "1", "0", "–", "–"]
-    assert spot["false_alarm_rate"] == {"requested": 0.05, "effective": 1 / 21, "promised": True}
+    rates = {"requested": 0.05, "effective": 1 / 21, "expected": 1 / 21, "promised": True}
+    assert spot["false_alarm_rate"] == rates
     assert "1 defective, 1 of no known product" in result.output
     assert f"defective: {spot['source']}" in result.output
     page = (out / "report.html").read_text(encoding="utf-8")

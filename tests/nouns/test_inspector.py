@@ -21,13 +21,14 @@ Draw = Callable[..., Path]
 def test_a_verdict_says_which_false_alarm_rate_it_keeps(fake_inspector: Inspector, draw: Draw) -> None:
     found = fake_inspector.inspect(draw("x.png"))
     assert (found.requested_rate, found.effective_rate) == (0.05, 1 / 21)
-    assert found.to_dict()["false_alarm_rate"] == {"requested": 0.05, "effective": 1 / 21, "promised": True}
-    compared = fake_inspector.calibration["nut"].model_copy(update={"compared": True})
+    rates = {"requested": 0.05, "effective": 1 / 21, "expected": 1 / 21, "promised": True}
+    assert found.to_dict()["false_alarm_rate"] == rates
+    compared = fake_inspector.calibration["nut"].model_copy(update={"compared": True, "fresh": (-2.0, -1.0)})
     unsure = fake_inspector.with_calibration(fake_inspector.calibration.with_product("nut", compared))
     rates = unsure.inspect(draw("x.png", "nut")).to_dict()["false_alarm_rate"]
-    assert rates == {"requested": 0.05, "effective": 1 / 21, "promised": False}
+    assert rates == {"requested": 0.05, "effective": 1 / 21, "expected": 1 / 3, "promised": False}
     stranger = fake_inspector.inspect(draw("y.png", "stranger"))
-    assert stranger.to_dict()["false_alarm_rate"] == {"requested": None, "effective": None, "promised": False}
+    assert stranger.to_dict()["false_alarm_rate"] == {**dict.fromkeys(rates), "promised": False}
 
 
 def test_a_named_product_is_not_in_question(fake_inspector: Inspector, draw: Draw) -> None:
