@@ -80,7 +80,8 @@ class ProductCalibration(BaseModel):
             their own. Copies promise nothing.
         compared: they, or some of them, trained the model as well, and each was compared with the others alone. They
             promise nothing either, for the model knows them.
-        fresh: of such scores those of parts that did not train, ascending; none where nothing was trained on any.
+        fresh: of such scores those of the parts that the network did not learn from, ascending; none where it learned
+            from no image of the product, or where that is not known any more.
         floor: nothing up to it is defective, whatever the calibration images say; None: they alone decide.
         false_alarm_rate: share of normal images that may be called defective, as requested, in (0, 1).
         unknown_margin: how many times the largest calibration distance an image may be from the prompt.

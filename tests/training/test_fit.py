@@ -53,7 +53,7 @@ def test_maps_are_kept_while_they_fit(
 
     monkeypatch.setattr(Inspector, "raw_maps", counted)
     monkeypatch.setattr(fit, "_KEPT_BYTES", kept * MAP_BYTES)
-    assert fit_products(tiny_model, training, silent)[0].calibration == tiny_model.calibration
+    assert fit_products(tiny_model, training, silent, learned=True)[0].calibration == tiny_model.calibration
     assert len(inspected) == 2 * looks
 
 
@@ -62,11 +62,12 @@ def test_the_share_is_that_of_the_mean(tiny_model: Inspector, tiny_dataset: Data
     """With the reconstruction map at its level on normal images the fused map is the mean of the two."""
     config = tiny_model.config.model_copy(update={"refiner_share": 0.3, "fusion_exponent": exponent})
     training = TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"])
-    fitted = fit_products(replace(tiny_model, config=config), training, silent)[0].calibration["spots"].fusion
+    fitted, _ = fit_products(replace(tiny_model, config=config), training, silent, learned=True)
     preset = tiny_model.config
     alone = (1 - preset.refiner_share) ** (1 / preset.fusion_exponent)
     level = alone / tiny_model.calibration["spots"].fusion.reconstruction
-    found = fuse(np.full((2, 2), level, np.float32), np.full((2, 2), 0.5, np.float32), fitted)
+    fusion = fitted.calibration["spots"].fusion
+    found = fuse(np.full((2, 2), level, np.float32), np.full((2, 2), 0.5, np.float32), fusion)
     expected = (0.7 * 1 + 0.3 * float(np.log(2)) ** exponent) ** (1 / exponent)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
@@ -77,11 +78,14 @@ def test_training_images_calibrate_where_those_held_out_promise_too_little(
 ) -> None:
     training = TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"])
     asked = replace(tiny_model, calibration=tiny_model.calibration.with_rate(rate))
-    fitted, staying = fit_products(asked, training, silent)
+    fitted, staying = fit_products(asked, training, silent, learned=True)
     assert len(staying.held) == 2 * count
     one = fitted.calibration["spots"]
     assert (one.n, one.compared) == (count, count == IMAGES)
     assert (one.promised_rate is None) == one.compared
+    assert len(one.fresh) == (HELD if one.compared else 0)
+    added = fit_products(asked, training, silent, learned=False)[0].calibration["spots"]
+    assert (added.scores, added.fresh) == (one.scores, ())  # no network learned from images of a product that is added
     for raw in whole(fitted, training.held):
         assert min(abs(image_score(fitted.fused(raw)) / score - 1) for score in one.scores) < 1e-4
     expected = tiny_model.calibration["spots"].fusion.reconstruction  # the level is that of held-out images alone
@@ -98,7 +102,7 @@ def test_strange_held_out_images_set_the_thresholds_alone(
         pixels[20:40, 20:40] = 255 - pixels[20:40, 20:40]
         held.append(replace(image, path=tmp_path / f"{image.product}-{image.path.name}"))
         Image.fromarray(pixels).save(held[-1].path)
-    found = fit_products(tiny_model, replace(training, held=tuple(held)), silent)[0].calibration
+    found = fit_products(tiny_model, replace(training, held=tuple(held)), silent, learned=True)[0].calibration
     assert [(one.n, one.compared) for one in found.products.values()] == [(HELD, False)] * 2
     assert caplog.text.count("held-out images score higher") == 2
 
@@ -106,13 +110,13 @@ def test_strange_held_out_images_set_the_thresholds_alone(
 def test_a_single_part_that_trains_is_not_compared(tiny_model: Inspector, tiny_dataset: Dataset) -> None:
     training = TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"])
     shots = tuple(replace(image, group="the same") for image in training.train)
-    found = fit_products(tiny_model, replace(training, train=shots), silent)[0].calibration
+    found = fit_products(tiny_model, replace(training, train=shots), silent, learned=True)[0].calibration
     assert [(one.n, one.compared) for one in found.products.values()] == [(HELD, False)] * 2
 
 
 def test_every_image_that_calibrates_is_reported_once(tiny_model: Inspector, tiny_dataset: Dataset) -> None:
     reports: list[TrainProgress] = []
-    fit_products(tiny_model, TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"]), reports.append)
+    fit_products(tiny_model, TrainingSet.of(tiny_dataset, TINY["hold_out"], TINY["seed"]), reports.append, learned=True)
     assert [(one.stage, one.done, one.total) for one in reports] == [
         ("calibration", done, 2 * IMAGES) for done in range(1, 2 * IMAGES + 1)
     ]

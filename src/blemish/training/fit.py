@@ -51,7 +51,7 @@ def fit_calibration(
     inspector = Inspector(engine, training.products, config, Calibration(products=blank), seen=seen)
     for name, mask in rois.items():
         inspector = inspector.with_roi(name, mask)
-    return fit_products(inspector, training, report)
+    return fit_products(inspector, training, report, learned=config.trains)
 
 
 def blank_calibration(config: TrainConfig, scale: IntensityRange | None, products: int) -> ProductCalibration:
@@ -70,13 +70,13 @@ def blank_calibration(config: TrainConfig, scale: IntensityRange | None, product
 
 
 def fit_products(
-    inspector: Inspector, training: TrainingSet, report: Callable[[TrainProgress], None]
+    inspector: Inspector, training: TrainingSet, report: Callable[[TrainProgress], None], *, learned: bool
 ) -> tuple[Inspector, TrainingSet]:
     """The same for the products of `training`, which are among the inspector's; the others keep their calibration.
 
     Where the held-out images are too few to promise the rate that is asked for, the highest of their scores would be
     the threshold, and one odd image would decide. Then the training images calibrate as well, each compared with the
-    others alone, unless what was held out scores higher than they do.
+    others alone, unless what was held out scores higher than they do. `learned`: whether a network learned from them.
 
     Returns:
         The inspector, and the training set with those of the images that calibrated which may stay with the model.
@@ -105,7 +105,7 @@ def fit_products(
                 chosen, compared = held, False
             else:
                 stand_ins = standing_for(chosen, scores, one.false_alarm_rate, config.kept)
-                fresh = {image.group for image in held}
+                fresh = {image.group for image in held} if learned else set()
         inspector, failures = calibrate(
             inspector,
             images[: len(chosen)],
