@@ -90,7 +90,7 @@ def seconds(work: Callable[[], Any], times: int) -> float:
 
 def training(steps: int, fused: bool) -> dict[str, Any]:
     """Trains for `steps` steps of the whole schedule."""
-    config = TrainConfig.of("paper", pool=POOL, refresh=REFRESH, precision="bf16-mixed")
+    config = TrainConfig.of("paper", pool=POOL * IMAGES, refresh=REFRESH, precision="bf16-mixed")
     fabric = launch(config.precision, "auto")
     device = fabric.device
     whole = EPOCHS * -(-IMAGES // config.batch)

@@ -51,6 +51,24 @@ def test_the_papers_constants() -> None:
     assert not shares.keep_grey
 
 
+@pytest.mark.parametrize(
+    ("images", "steps", "changes", "expected"),
+    [
+        (200, 400, {}, 8),  # few images have many versions each
+        (1600, 400, {}, 1),
+        (9000, 400, {}, 1),  # every image has one
+        (200, 50, {}, 4),  # no more than are drawn
+        (200, 400, {"pool": 0}, 0),
+        (200, 400, {"refiner_weight": 0.0}, 0),  # nothing looks at them
+    ],
+)
+def test_few_images_have_more_pseudo_anomalous_versions_each(
+    images: int, steps: int, changes: dict[str, Any], expected: int
+) -> None:
+    config = TrainConfig.of("fast", **{"pool": 1600, "batch": 16, **changes})
+    assert config.versions(images, steps) == expected
+
+
 def test_changes_reach_into_nested_values_and_leave_the_rest() -> None:
     plain, changed = TrainConfig.of("fast"), TrainConfig.of("fast", model={"width": 64}, steps=5)
     assert (changed.model.width, changed.steps) == (64, 5)

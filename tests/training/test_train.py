@@ -49,12 +49,13 @@ def test_a_seed_repeats_a_run_bit_for_bit(tmp_path: Path, tiny_dataset: Dataset,
 
 @on_a_cpu
 @pytest.mark.parametrize(
-    ("tiny_config", "pool"), [("none", 2), ("dynamic", 0), ("dynamic", 2)], indirect=["tiny_config"]
+    ("tiny_config", "pool"), [("none", 40), ("dynamic", 0), ("dynamic", 40)], indirect=["tiny_config"]
 )
 def test_a_killed_run_resumes_to_the_same_weights(
     tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch, pool: int
 ) -> None:
-    config = TrainConfig.parse({**tiny_config.model_dump(), "pool": pool})
+    config = TrainConfig.parse({**tiny_config.model_dump(), "pool": pool, "steps": 10})
+    assert config.versions(20, 10) == pool / 20
     train(tiny_dataset, config, output=tmp_path / "whole")
     whole_curve = (tmp_path / "whole" / "curve.jsonl").read_text()
 

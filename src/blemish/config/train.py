@@ -56,7 +56,8 @@ class TrainConfig(Config):
         epochs: passes over the training images.
         balance: exponent e of product weights: an image of a product with n images is drawn with weight n^-e.
         schedule: `step`: learning rate × 0.1 after four fifths; `cosine`: 50 steps of warm-up, then cosine to 2 %.
-        pool: pseudo-anomalous versions of each training image that are made ahead; 0: a fresh one for every draw.
+        pool: about so many pseudo-anomalous images are made ahead, as many of each training image and at least one,
+            though no more than are drawn; 0: a fresh one for every draw.
         refresh: share of that pool that is made anew over one training.
         refiner_share: of the refiner's map in the fusion, once the reconstruction map is brought to scale 1.
         fusion_exponent: p of the mean ((1 − share) · reconstruction^p + share · refiner^p)^(1/p) that joins the two;
@@ -113,6 +114,11 @@ class TrainConfig(Config):
     def refines(self) -> bool:
         """Whether a refiner is trained."""
         return self.model.refiner and self.refiner_weight > 0
+
+    def versions(self, images: int, steps: int) -> int:
+        """Pseudo-anomalous versions of each of so many training images in the pool; 0: there is no pool."""
+        wanted = min(self.pool, steps * self.batch)
+        return max(1, round(wanted / images)) if self.pool and self.uses_anomalies else 0
 
     @property
     def trains(self) -> bool:
@@ -174,7 +180,7 @@ _FAST: dict[str, Any] = {
     "learning_rate": 3e-3,
     "clip": 1.0,
     "schedule": "cosine",
-    "pool": 1,
+    "pool": 1600,
     "evidence": True,
     "refiner_share": 0.6,
     "fusion_exponent": 0.5,
@@ -189,7 +195,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
             "restoration": True,
             "learning_rate": 1e-3,
             "steps": 4000,
-            "pool": 4,
+            "pool": 6400,
             "refresh": 2,
         },
     ),

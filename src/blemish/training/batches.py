@@ -80,9 +80,10 @@ class BatchSource:
         self._found: Tensor | None = None
         if config.model.prompt_patches:
             self._neighbours, self._found = self._compare(store)
+        self._versions = config.versions(len(pixels), steps)
         self._pool = (
-            AnomalyPool(network, maker, config.pool, config.refresh, steps, store, self._neighbours)
-            if config.pool and config.uses_anomalies
+            AnomalyPool(network, maker, self._versions, config.refresh, steps, store, self._neighbours)
+            if self._versions
             else None
         )
 
@@ -99,7 +100,7 @@ class BatchSource:
         """The batch of a step, and the generator for the noise within it."""
         rng = generator(self._config.seed, "batch", step)
         rows = rng.choice(len(self._clean), self._config.batch, p=self._weights)
-        versions = rng.integers(max(self._config.pool, 1), size=len(rows))
+        versions = rng.integers(max(self._versions, 1), size=len(rows))
         if self._config.prompts == "random":
             prompts = np.array([rng.choice(self._own[product]) for product in self._product[rows]])
         else:
