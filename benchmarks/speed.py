@@ -254,7 +254,7 @@ def training_rows() -> Iterator[dict[str, Any]]:
     plain = PlainTraining(PlainOneNIP(network, pixels[:PRODUCTS]), pixels, BATCH)
     for how, precision in (("float32", "32-true"), ("bf16", "bf16-mixed")):
         with Store(4000) as store:
-            config = TrainConfig.of("paper", batch=BATCH, pool=2, precision=precision)
+            config = TrainConfig.of("paper", batch=BATCH, pool=2 * len(pixels), precision=precision)
             ours = OurTraining(network, pixels, config, store)
             floors = {
                 "operations": operations(ours.step),
