@@ -38,12 +38,12 @@ the parts; a part counts once, with the highest score of its images, so far fewe
 or 4 normal images nothing can be promised, and the threshold is never below the model's floor. Percent, mean ±
 sample standard deviation over n seeds.
 
-`blemish` is the preset `fast` as it ships, but for two things. The detection was added to OneNIP's map when these rows
-were run and is joined with it by square roots now; on one draw that brings 1.6 and 4.9 points of P-AP and leaves
+`blemish` is the preset `fast` as it ships, but for two things. The detection was added to OneNIP's map when these
+rows were run and is joined with it by square roots now; on one draw that brings 1.6 and 4.9 points of P-AP and leaves
 accuracy, mIoU and I-AUROC within 0.3. Each training image had one pseudo-anomalous version, where few images have
-several now; what that changes here was not measured. `transplant` is the same without painted defects where there are examples,
-and the variants that begin with it leave out or change one thing more. `nearest class mean` takes OneNIP's regions and
-names each by the mean features of the same examples.
+several now; what that changes here was not measured. `transplant` is the same without painted defects where there are
+examples, and the variants that begin with it leave out or change one thing more. `nearest class mean` takes OneNIP's
+regions and names each by the mean features of the same examples.
 
 The paper's figures are of another encoder (DINOv3 or CLIP, 512 px; here an ImageNet network), of one draw of shots, by
 image, and of the checkpoint that was best on the test set; its maps are scaled over the whole test set. They are there

@@ -17,13 +17,14 @@ _PAGE = """# Minutes of training
 
 Written by `make results` from [start.jsonl](start.jsonl); do not edit. What it says: [onenip.md](onenip.md).
 
-One model for all products with the embedded backbone, from {images} normal images of each, drawn by seed, of different
-parts where these are known; its product is told with every image. `random` and `shipped` are trainings by the preset
-`fast`, its maps added (`fusion_exponent: 1`) as in the model that ships, from random weights and from those that ship
-(`--init shipped`); `shipped` with 0 steps is that model as it is, with the same images as prompts; `bank` is a memory
-bank of them. Minutes are those of the whole training: features, pseudo-anomalies, steps, calibration. These runs made
-one pseudo-anomalous version of each image; `fast` makes several of each of so few since, which takes a minute or two
-longer and finds more (onenip.md, "Few images").
+One model for all products with the embedded backbone, from {images} normal images of each, drawn by seed, of
+different parts where these are known; its product is told with every image. `random` and `shipped` are trainings by
+the preset `fast`, its maps added (`fusion_exponent: 1`) as in the model that ships, from random weights and from
+those that ship (`--init shipped`); `shipped` with 0 steps is that model as it is, with the same images as prompts;
+`bank` is a memory bank of them. Minutes are those of the whole training: features, pseudo-anomalies, steps,
+calibration. These runs made one pseudo-anomalous version of each image; `fast` makes several of each of so few since,
+which takes one to two minutes longer and finds more
+([onenip.md](onenip.md#few-images-several-pseudo-anomalies-of-each)).
 
 Percent of the test images of the half `report` of [real.md](real.md), mean ± sample standard deviation over n seeds of
 the mean over {image} (I-AUROC) and over {pixel} (P-AP, AUPRO).
