@@ -9,11 +9,13 @@ from PIL import Image, ImageFilter
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int16]
 
+SHADING = 0.15
+"""How uneven the light of a normal part may be, a natural logarithm."""
+
 _GAMMA, _GAIN = 0.25, 0.4  # natural logarithms
 _BLUR = 1 / 320  # radius, as a share of the image's side
 _NOISE = 0.02
 _SECTION, _SECTION_SHARE = 0.75, 0.7
-_SHADING = 0.15  # of a normal part
 
 
 def alter(image: Pixels, labels: Labels, rng: np.random.Generator, *, shading: float = 0) -> tuple[Pixels, Labels]:
@@ -35,11 +37,6 @@ def alter(image: Pixels, labels: Labels, rng: np.random.Generator, *, shading: f
     if rng.random() < _SECTION_SHARE:
         image, labels = section(image, labels, rng)
     return relit(image, rng, shading), np.ascontiguousarray(labels)
-
-
-def altered(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """A normal image altered: nothing in it is marked, and its light may be a little uneven."""
-    return alter(image, np.full(image.shape[:2], -1, dtype=np.int16), rng, shading=_SHADING)[0]
 
 
 def section(image: Pixels, labels: Labels, rng: np.random.Generator) -> tuple[Pixels, Labels]:

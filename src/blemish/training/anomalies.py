@@ -7,8 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blemish.procedural.seeding import generator
-from blemish.synthesis.alter import altered
 from blemish.synthesis.on_device import PseudoAnomaliesOnDevice
 from blemish.synthesis.pseudo import PseudoAnomalies
 from blemish.training.store import Store
@@ -47,15 +45,8 @@ class AnomalyMaker:
         """S."""
         return self._synthesis.size
 
-    def make(
-        self, rows: NDArray[np.int64], keys: NDArray[np.int64], changed: NDArray[np.bool_] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def make(self, rows: NDArray[np.int64], keys: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """One pseudo-anomaly in each image `rows`; the same key and image give the same one in any batch.
-
-        Args:
-            rows: B images.
-            keys: B numbers ≥ 0.
-            changed: B, where the pseudo-anomaly goes into an altered copy of the image, as another shot would be.
 
         Returns:
             uint8 B×S×S×3 and uint8 B×S×S, 1 where defective, on the device.
@@ -64,22 +55,11 @@ class AnomalyMaker:
             following = torch.cuda.current_stream(self._device)
             with torch.cuda.stream(self._queue):
                 images = self._images[sent(rows, self._images.device)].to(self._device)
-                if changed is not None and changed.any():
-                    others = torch.from_numpy(self._altered(rows[changed], keys[changed]))
-                    images[sent(np.flatnonzero(changed), self._device)] = others.to(self._device)
                 anomalous, found = self._there.make(images, keys.tolist())
                 masks = found.to(torch.uint8)
             following.wait_stream(self._queue)
             for made in (anomalous, masks):
                 made.record_stream(following)
             return anomalous, masks
-        pixels = self._pixels[rows]
-        if changed is not None and changed.any():
-            pixels[changed] = self._altered(rows[changed], keys[changed])
-        here, where = self._synthesis.make(pixels, keys.tolist())
+        here, where = self._synthesis.make(self._pixels[rows], keys.tolist())
         return torch.from_numpy(here).to(self._device), torch.from_numpy(where.astype(np.uint8)).to(self._device)
-
-    def _altered(self, rows: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.uint8]:
-        seed = self._synthesis.seed
-        draws = (generator(seed, "altered for a pseudo-anomaly", int(key)) for key in keys)
-        return np.stack([altered(self._pixels[row], rng) for row, rng in zip(rows, draws, strict=True)])

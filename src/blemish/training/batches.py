@@ -82,16 +82,7 @@ class BatchSource:
             self._neighbours, self._found = self._compare(store)
         self._versions = config.versions(len(pixels), steps)
         self._pool = (
-            AnomalyPool(
-                network,
-                maker,
-                self._versions,
-                config.refresh,
-                steps,
-                store,
-                self._neighbours,
-                alters=not config.restoration,  # what is restored is the image as it is
-            )
+            AnomalyPool(network, maker, self._versions, config.refresh, steps, store, self._neighbours)
             if self._versions
             else None
         )

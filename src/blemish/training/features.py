@@ -86,7 +86,6 @@ class AnomalyPool:
         steps: of the training.
         store: where the features live.
         neighbours: finds the patches of which their prompts are composed; None without a prompt bank.
-        alters: every second version is of an altered copy of the image, so that more is seen that is normal.
     """
 
     def __init__(
@@ -98,11 +97,8 @@ class AnomalyPool:
         steps: int,
         store: Store,
         neighbours: Neighbours | None = None,
-        *,
-        alters: bool = False,
     ) -> None:
         self._network, self._maker, self._neighbours = network, maker, neighbours
-        self._alters = alters
         slots = versions * maker.images
         grid, size = network.layout.grid, maker.size
         self.features = store.tensor((slots, network.layout.token_channels, grid, grid), torch.float16)
@@ -141,8 +137,7 @@ class AnomalyPool:
         chunk = self._chunks[number]
         slots = np.arange(chunk.start, chunk.stop)
         rows = slots % self._maker.images
-        changed = slots // self._maker.images % 2 == 1 if self._alters else None
-        anomalous, masks = self._maker.make(rows, renewal * len(self.features) + slots, changed)
+        anomalous, masks = self._maker.make(rows, renewal * len(self.features) + slots)
         self.features[chunk] = self._network.tokens(anomalous).half()
         bits = 1 << torch.arange(_BITS, dtype=torch.uint8, device=masks.device)
         self._masks[chunk] = (masks.view(*masks.shape[:2], -1, _BITS) * bits).sum(dim=-1, dtype=torch.uint8)

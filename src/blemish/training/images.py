@@ -17,7 +17,7 @@ from blemish.data.split import hold_out
 from blemish.errors import DataError, ImageError
 from blemish.inspection import Failure
 from blemish.procedural.seeding import generator
-from blemish.synthesis.alter import altered
+from blemish.synthesis.alter import SHADING, alter
 from blemish.tiling import Tiling
 
 FEW = 16
@@ -46,7 +46,7 @@ class TrainingImage:
         if not self.copy:
             return pixels
         rng = generator(seed, f"altered copy {self.path.name}", self.copy)
-        return altered(pixels, rng)
+        return alter(pixels, np.full(pixels.shape[:2], -1, dtype=np.int16), rng, shading=SHADING)[0]
 
 
 def _of(sample: Sample) -> TrainingImage:
