@@ -23,7 +23,7 @@ the preset `fast`, its maps added (`fusion_exponent: 1`) as in the model that sh
 those that ship (`--init shipped`); `shipped` with 0 steps is that model as it is, with the same images as prompts;
 `bank` is a memory bank of them. Minutes are those of the whole training: features, pseudo-anomalies, steps,
 calibration. These runs made one pseudo-anomalous version of each image; `fast` makes several of each of so few since,
-which takes one to two minutes longer and finds more
+which takes one to two minutes longer and with 400 steps from random weights finds more
 ([onenip.md](onenip.md#few-images-several-pseudo-anomalies-of-each)).
 
 Percent of the test images of the half `report` of [real.md](real.md), mean ± sample standard deviation over n seeds of
