@@ -57,7 +57,8 @@ def test_the_papers_constants() -> None:
         (200, 400, {}, 8),  # few images have many versions each
         (1600, 400, {}, 1),
         (9000, 400, {}, 1),  # every image has one
-        (200, 50, {}, 4),  # no more than are drawn
+        (200, 50, {}, 1),  # so few that each is drawn four times
+        (50, 50, {}, 4),
         (200, 400, {"pool": 0}, 0),
         (200, 400, {"refiner_weight": 0.0}, 0),  # nothing looks at them
     ],

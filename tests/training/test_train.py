@@ -54,7 +54,7 @@ def test_a_seed_repeats_a_run_bit_for_bit(tmp_path: Path, tiny_dataset: Dataset,
 def test_a_killed_run_resumes_to_the_same_weights(
     tmp_path: Path, tiny_dataset: Dataset, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch, pool: int
 ) -> None:
-    config = TrainConfig.parse({**tiny_config.model_dump(), "pool": pool, "steps": 10})
+    config = TrainConfig.parse({**tiny_config.model_dump(), "pool": pool, "steps": 10, "batch": 16})
     assert config.versions(20, 10) == pool / 20
     train(tiny_dataset, config, output=tmp_path / "whole")
     whole_curve = (tmp_path / "whole" / "curve.jsonl").read_text()

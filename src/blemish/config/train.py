@@ -57,7 +57,7 @@ class TrainConfig(Config):
         balance: exponent e of product weights: an image of a product with n images is drawn with weight n^-e.
         schedule: `step`: learning rate × 0.1 after four fifths; `cosine`: 50 steps of warm-up, then cosine to 2 %.
         pool: about so many pseudo-anomalous images are made ahead, as many of each training image and at least one,
-            though no more than are drawn; 0: a fresh one for every draw.
+            though so few that each is drawn four times; 0: a fresh one for every draw.
         refresh: share of that pool that is made anew over one training.
         refiner_share: of the refiner's map in the fusion, once the reconstruction map is brought to scale 1.
         fusion_exponent: p of the mean ((1 − share) · reconstruction^p + share · refiner^p)^(1/p) that joins the two;
@@ -117,7 +117,7 @@ class TrainConfig(Config):
 
     def versions(self, images: int, steps: int) -> int:
         """Pseudo-anomalous versions of each of so many training images in the pool; 0: there is no pool."""
-        wanted = min(self.pool, steps * self.batch)
+        wanted = min(self.pool, steps * self.batch // 4)
         return max(1, round(wanted / images)) if self.pool and self.uses_anomalies else 0
 
     @property
