@@ -251,10 +251,7 @@ class ProductCalibration(BaseModel):
 
     def with_rate(self, rate: float) -> ProductCalibration:
         """A copy with another requested false-alarm rate. Raises ConfigError unless 0 < rate < 1."""
-        if not 0 < rate < 1:
-            raise ConfigError(
-                f"A false-alarm rate of {rate} is not between 0 and 1.", "Give a share such as 0.01 for 1 %."
-            )
+        check_rate(rate)
         return self.model_copy(update={"false_alarm_rate": float(rate)})
 
     @property
@@ -324,6 +321,12 @@ class Calibration(BaseModel):
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise ModelError(f"{path} is not a calibration file: {place} {first['msg']}.", _REMEDY) from error
+
+
+def check_rate(rate: float) -> None:
+    """Raises ConfigError unless 0 < rate < 1; long work asks before it starts."""
+    if not 0 < rate < 1:
+        raise ConfigError(f"A false-alarm rate of {rate} is not between 0 and 1.", "Give a share such as 0.01 for 1 %.")
 
 
 def threshold_rank(rate: float, n: int) -> int:

@@ -52,14 +52,14 @@ def replaced_folder(path: str | Path, *, overwrite: bool = False, marker: str = 
     """A temporary folder beside `path` to fill; it takes the place of `path` when the block ends well.
 
     Args:
-        path: the folder; it may exist when it is empty.
+        path: the folder; it may exist when it is empty. Of a link, the folder behind it is replaced.
         overwrite: whether a folder that is not empty may be replaced.
         marker: a folder without this file is never replaced, so that a mistyped path costs nothing.
 
     Raises:
         BlemishError: `path` exists and may not be replaced, or cannot be written.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     check_target(path, overwrite=overwrite, marker=marker)
     temporary = _beside(path)
     try:

@@ -48,6 +48,20 @@ def test_fresh_images(run: Any, model: Path, draw: Draw, tmp_path: Path) -> None
     assert stored(model)["bolt"].n == 20
 
 
+def test_a_floor_stands_in_for_real_images_until_they_come(run: Any, model: Path, draw: Draw, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    few = stored(model)["nut"].model_copy(update={"copied": 2, "floor": 9.0})
+    stored(model).with_product("nut", few).save(model / CALIBRATION)
+    assert run("calibrate", model, "--false-alarm-rate", 0.3).exit_code == 0
+    assert (stored(model)["nut"].copied, stored(model)["nut"].threshold) == (2, 9.0)
+    for index in range(3):
+        draw(f"ok/{index}.png", "nut")
+    assert run("calibrate", model, tmp_path / "ok", "--product", "nut").exit_code == 0
+    after = stored(model)["nut"]
+    assert (after.copied, after.floor) == (None, None)
+    assert after.threshold == max(after.scores)
+
+
 def test_a_region_of_interest_is_stored(run: Any, model: Path, draw: Draw, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     image, mask = draw("ok/1.png", "nut", defect=True), draw("roi.png", mask=True, defect=True)
@@ -63,6 +77,8 @@ def test_another_model_can_be_written(run: Any, model: Path, tmp_path: Path) -> 
     for options, code in (([], 0), ([], 2), (["--overwrite"], 0)):
         assert run("calibrate", model, "--false-alarm-rate", 0.3, "-o", other, *options).exit_code == code
     assert stored(other)["nut"].false_alarm_rate == 0.3
+    result = run("calibrate", model, tmp_path, "-o", other)  # said before any image is looked for
+    assert (result.exit_code, "exists already" in result.output) == (2, True)
     assert (model / CALIBRATION).read_bytes() == before
 
 
@@ -72,6 +88,7 @@ def test_another_model_can_be_written(run: Any, model: Path, tmp_path: Path) -> 
         ([], "There is nothing to change"),
         (["--false-alarm-rate", "0.1", "--roi", "x.png"], "needs calibration anew"),
         (["--false-alarm-rate", "1.5"], "not between 0 and 1"),
+        (["no-such-folder", "--false-alarm-rate", "5"], "not between 0 and 1"),
         (["--false-alarm-rate", "0.1", "--product", "gear"], "no product 'gear'"),
     ],
 )

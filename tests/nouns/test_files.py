@@ -93,6 +93,18 @@ def test_an_empty_folder_is_free(tmp_path: Path) -> None:
     assert names(tmp_path) == ["model/deep/x", "model/m.json"]
 
 
+def test_behind_a_link_and_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path / "v1", overwrite=False, content="old")
+    (tmp_path / "current").symlink_to("v1")
+    filled(tmp_path / "current", overwrite=True, content="new")
+    assert (tmp_path / "current").is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["current", "v1"]
+    assert (tmp_path / "v1" / "m.json").read_text() == "new"
+    monkeypatch.chdir(tmp_path / "v1")
+    filled(Path(), overwrite=True, content="here")
+    assert (tmp_path / "v1" / "m.json").read_text() == "here"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows no such permissions")
 def test_who_may_enter_a_folder_may_read_its_files(tmp_path: Path) -> None:
     with replaced_folder(tmp_path / "x", marker="m") as folder:

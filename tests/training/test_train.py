@@ -20,6 +20,7 @@ from blemish.inspection import Failure, Inspection
 from blemish.inspector import Inspector
 from blemish.training import loop
 from blemish.training.calibrate import calibrate
+from blemish.training.checkpoint import RunFolder, begin_run, check_run
 from blemish.training.images import TrainingSet
 from blemish.training.step import Batch, TrainingStep
 from blemish.training.train import TrainProgress, train
@@ -116,6 +117,25 @@ def test_a_checkpoint_of_another_configuration_is_not_continued(
     monkeypatch.undo()
     train(tiny_dataset, other, output=tmp_path / "model", restart=True)
     assert (tmp_path / "model" / "config.json").is_file()
+
+
+def test_a_run_without_a_checkpoint_begins_anew_and_is_of_its_own_configuration(tmp_path: Path) -> None:
+    run = RunFolder.beside(tmp_path / "model", "ours")
+    begin_run(run, restart=False)
+    for step in (10, 20):
+        run.log(step, {"dice": 1.0})
+    check_run(run, resume=True, restart=False)
+    module = torch.nn.Linear(1, 1)
+    assert run.restore(module, torch.optim.SGD(module.parameters())) == 0
+    run.log(10, {"dice": 0.5})
+    assert [json.loads(line)["dice"] for line in run.curve().splitlines()] == [0.5]
+    theirs = RunFolder.beside(tmp_path / "model", "theirs")
+    with pytest.raises(TrainingError, match="another configuration"):
+        check_run(theirs, resume=True, restart=False)
+    check_run(theirs, resume=True, restart=True)
+    (run.path / "run.json").write_text("[]")
+    with pytest.raises(TrainingError, match="is damaged"):
+        check_run(run, resume=True, restart=False)
 
 
 def test_a_full_disk_stops_with_a_message_and_leaves_the_checkpoint(

@@ -50,9 +50,12 @@ def calibrate(
 
         blemish calibrate line.blemish ok-images/ --product bottle --roi bottle-mask.png
     """
+    from blemish.calibration import check_rate
     from blemish.cli.console import say, training_progress
     from blemish.cli.inputs import load_inspector, named_images, read_rois
     from blemish.cli.train import print_calibration
+    from blemish.files import check_target
+    from blemish.model_folder import CONFIG
 
     if not ok_images and false_alarm_rate is None:
         raise ConfigError("There is nothing to change.", "Name normal images, or give --false-alarm-rate.")
@@ -61,6 +64,9 @@ def calibrate(
     target = Path(model) if output is None else output
     if output is None and not target.is_dir():
         raise ConfigError(f"{model} is no folder that could be changed.", "Name a folder to write to with --output.")
+    check_target(target, overwrite=overwrite or output is None, marker=CONFIG)
+    if false_alarm_rate is not None:
+        check_rate(false_alarm_rate)
     inspector = load_inspector(model, options.Engine.auto, device, offline)
     failures: list[Failure] = []
     if ok_images:

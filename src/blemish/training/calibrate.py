@@ -88,6 +88,8 @@ def calibrate(
     several = count if count > len(parts) else None
     new_scores = [score for part, score in zip(parts, scores, strict=True) if part in fresh]
     new = inspector.calibration[name].with_images(scores, peaks, similarities, several, copied, compared, new_scores)
+    if raws is None and copied is None:
+        new = new.model_copy(update={"floor": None})  # it stood in for images such as these
     if false_alarm_rate is not None:
         new = new.with_rate(false_alarm_rate)
     kept = inspector.kept

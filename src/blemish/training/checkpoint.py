@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -32,6 +33,22 @@ class RunFolder:
         self.path = path
         self._fingerprint = fingerprint
 
+    @classmethod
+    def beside(cls, model: Path, fingerprint: str) -> RunFolder:
+        """The run that becomes the folder `model`."""
+        model = Path(os.path.realpath(model))
+        return cls(model.with_name(f"{model.name}.run"), fingerprint)
+
+    def check_same(self) -> None:
+        """Raises TrainingError where the run is of another configuration or other images, or its note is damaged."""
+        path = self.path / RUN
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TrainingError(f"{path} is damaged.", "Start anew: --restart.") from error
+        if found != self._fingerprint:
+            raise TrainingError(f"{self.path} is of another configuration or other images.", "Start anew: --restart.")
+
     def begin(self) -> None:
         """Note the fingerprint and start an empty curve. Raises BlemishError when the place cannot be written."""
         write_json(self.path / RUN, {"fingerprint": self._fingerprint})
@@ -58,6 +75,7 @@ class RunFolder:
         """
         path = self.path / CHECKPOINT
         if not path.is_file():
+            self._cut_curve(0)
             return 0
         try:
             with safe_open(path, framework="pt") as file:
@@ -117,6 +135,8 @@ def check_run(run: RunFolder, *, resume: bool, restart: bool) -> None:
         raise TrainingError(
             f"{run.path} holds an unfinished run.", "Continue it with --resume, or discard it with --restart."
         )
+    if not restart:
+        run.check_same()
 
 
 def begin_run(run: RunFolder, restart: bool) -> None:

@@ -232,4 +232,4 @@ def _run_folder(
         "described": {product: list(own.values()) for product, own in described.items()},
         "model and examples": digest.hexdigest(),
     }
-    return RunFolder(target.with_name(target.name + ".run"), fingerprint(facts, []))
+    return RunFolder.beside(target, fingerprint(facts, []))

@@ -236,7 +236,7 @@ def _examples(pixels: NDArray[np.uint8], synthesis: PseudoAnomalies) -> Iterator
 def _run_folder(target: Path, config: TrainConfig, training: TrainingSet) -> RunFolder:
     images: list[TrainingImage] = [*training.train, *training.held]
     files = ((image.path, image.product) for image in images)
-    return RunFolder(
-        target.with_name(target.name + ".run"),
+    return RunFolder.beside(
+        target,
         fingerprint(config.model_dump(mode="json", exclude={"checkpoint_minutes", "false_alarm_rate"}), files),
     )
