@@ -20,7 +20,7 @@ from blemish.data.masks import resize_mask
 from blemish.engines.engine import Engine, EngineMaps
 from blemish.engines.load import load_engine
 from blemish.engines.tiled import run_tiled
-from blemish.errors import ConfigError, ImageError
+from blemish.errors import ConfigError, ImageError, ModelError
 from blemish.inspection import UNKNOWN_PRODUCT, Failure, Inspection
 from blemish.kept.examples import ExamplesFolder, KeptExamples
 from blemish.kept.images import KeptFolder, KeptImages
@@ -185,13 +185,32 @@ class Inspector:
     def raw_maps(
         self, images: Iterable[Image], *, product: str | None = None, batch: int = 16
     ) -> Iterator[RawMaps | Failure]:
-        """The engine's maps, before fusion and verdict; otherwise as `inspect_many`."""
+        """The engine's maps, before fusion and verdict; otherwise as `inspect_many`.
+
+        Raises:
+            ModelError: the model knows no product, as the one that ships.
+        """
+        self._require_products()
         index = None if product is None else self.index(product)
         batch = max(1, batch // self.tiling.tiles)
         with ThreadPoolExecutor(_DECODERS) as pool:
             decoded = self._decoded(images, product, pool, ahead=2 * batch)
             while chunk := list(islice(decoded, batch)):
                 yield from self._run(chunk, index)
+
+    def seen_pixels(self, image: Image) -> NDArray[np.uint8]:
+        """What the network sees of an image: uint8 M×M×3, deep values scaled as those of the product that it shows.
+
+        Raises:
+            ImageError: it cannot be read.
+            ModelError: the model knows no product.
+        """
+        self._require_products()
+        decoded = self._decode(image, 0, None)
+        if isinstance(decoded, Failure):
+            raise decoded.error
+        product = self.products[self._find_out(decoded) if len(decoded.scalings) > 1 else 0]
+        return decoded.pixels(self.calibration[product].intensity_range)
 
     def judge(self, raw: RawMaps, *, fusion: FusionWeights | None = None) -> Inspection:
         """Fuse the maps and decide; `fusion` replaces the stored weights.
@@ -253,6 +272,10 @@ class Inspector:
         if product not in self.products:
             raise ConfigError(f"The model knows no product '{product}'.", f"It knows {', '.join(self.products)}.")
         return self.products.index(product)
+
+    def _require_products(self) -> None:
+        if not self.products:
+            raise ModelError("The model knows no product yet.", "Show it normal images: blemish add-product.")
 
     @property
     def _smallest(self) -> int:

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from blemish.calibration import Calibration
+from blemish.data.decode import load_square
+from blemish.errors import ModelError
 from blemish.inspection import UNKNOWN_PRODUCT, Failure, Inspection
 from blemish.inspector import Inspector
 
@@ -84,6 +86,8 @@ def test_deep_images_are_scaled_as_the_product_that_fits(
     assert raws[1].reconstruction.mean() == pytest.approx(grey, abs=0.01)  # type: ignore[union-attr]
     (named,) = inspector.raw_maps([tmp_path / "deep.png"], product="nut")
     assert named.reconstruction.mean() == pytest.approx(value / 4000, abs=0.01)  # type: ignore[union-attr]
+    assert inspector.seen_pixels(tmp_path / "deep.png").mean() / 255 == pytest.approx(grey, abs=0.01)
+    np.testing.assert_array_equal(inspector.seen_pixels(eight_bit), load_square(eight_bit, inspector.size))
     for raw in (raws[0], raws[2]):  # eight bits mean the same for every product: a mean grey of 90
         assert raw.product == "nut"  # type: ignore[union-attr]
         assert raw.reconstruction.mean() == pytest.approx(90 / 255, abs=0.001)  # type: ignore[union-attr]
@@ -96,3 +100,10 @@ def test_a_model_of_one_product_scales_deep_images_as_that(fake_inspector: Inspe
     Image.fromarray(np.full((64, 64), 250, np.uint16)).save(tmp_path / "deep.png")
     (raw,) = inspector.raw_maps([tmp_path / "deep.png"])
     assert raw.reconstruction.mean() == pytest.approx(0.25, abs=0.01)  # type: ignore[union-attr]
+
+
+def test_a_model_without_products_says_so(fake_inspector: Inspector, draw: Draw) -> None:
+    inspector = replace(fake_inspector, products=(), calibration=Calibration())
+    for ask in (inspector.inspect, inspector.seen_pixels):
+        with pytest.raises(ModelError, match="knows no product yet"):
+            ask(draw("a.png"))

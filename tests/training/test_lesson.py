@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
+from blemish.data.decode import load_square
 from blemish.data.defects import DefectExample, Marking
 from blemish.errors import ConfigError, DataError
 from blemish.inspection import UNKNOWN_DEFECT
@@ -136,11 +138,12 @@ def test_one_unreadable_example_loses_nothing(fake_inspector: Inspector, draw: D
     assert [problem.path.name for problem in warnings] == ["bad.png", "gone.png", "c.png"]
 
 
-def known(fake_inspector: Inspector, source: str) -> Inspector:
-    """Has learned dents and cuts of nuts from one image."""
+def known(fake_inspector: Inspector, source: str, image: NDArray[np.uint8] | None = None) -> Inspector:
+    """Has learned dents and cuts of nuts from one image, a black one unless given."""
+    images = np.zeros((1, SIZE, SIZE, 3), np.uint8) if image is None else image[None]
     labels = np.full((1, SIZE, SIZE), -1, np.int16)
     labels[0, :5], labels[0, -5:] = 0, 1
-    kept = KeptExamples(np.zeros((1, SIZE, SIZE, 3), np.uint8), labels, (source,), (False,))
+    kept = KeptExamples(images, labels, (source,), (False,))
     return replace(fake_inspector, categories={"nut": ("dent", "cut")}, examples={"nut": kept})
 
 
@@ -161,14 +164,23 @@ def test_known_categories_keep_their_order_and_examples(fake_inspector: Inspecto
     assert set(np.unique(kept.labels[1])) == {-1, 1, 3, 4}
 
 
-def test_an_example_that_is_taught_again_replaces_itself(fake_inspector: Inspector, draw: Draw) -> None:
+@pytest.mark.parametrize("before", ["a.png", "dent/a.png"])
+def test_an_image_that_is_taught_again_replaces_itself(fake_inspector: Inspector, draw: Draw, before: str) -> None:
     example = spot(draw, mask=draw("m.png", mask=True, defect=True))
-    inspector = known(fake_inspector, str(example.path))
+    former = str(example.path.parent / before)  # a label is corrected by moving the file to another folder
+    inspector = known(fake_inspector, former, load_square(example.path, SIZE))
     found = lesson(inspector, example)
     assert found.categories == {"nut": ("dent", "cut", "spot")}
     assert found.examples["nut"].sources == (str(example.path),)
     assert area(found, 2).sum() == 24 * 24
     assert not area(found, 0).any()
+
+
+def test_another_image_of_the_same_name_replaces_nothing(fake_inspector: Inspector, draw: Draw) -> None:
+    example = spot(draw, mask=draw("m.png", mask=True, defect=True))
+    found = lesson(known(fake_inspector, str(example.path)), example)
+    assert found.examples["nut"].sources == (str(example.path), str(example.path))
+    assert area(found, 0).any()
 
 
 def test_descriptions_alone_add_categories_to_known_ones(fake_inspector: Inspector) -> None:

@@ -28,7 +28,7 @@ def inspect_on_cluster(
 ) -> None:
     """Write a folder of Parquet files and say how many images were defective."""
     from blemish.cli.console import duration, say
-    from blemish.cli.inputs import named_images
+    from blemish.cli.inputs import named_images, require_products
     from blemish.files import check_target
     from blemish.model_folder import locate, read_header
     from blemish.scale.ray_runner import MARKER, inspect_on_ray
@@ -38,6 +38,7 @@ def inspect_on_cluster(
     check_target(output, overwrite=overwrite, marker=MARKER)
     folder = locate(job.model, offline=job.offline)
     products = read_header(folder).products
+    require_products(job.model, products)
     if job.product is not None and job.product not in products:
         raise ConfigError(f"The model knows no product '{job.product}'.", f"It knows {', '.join(products)}.")
     job = replace(job, model=str(folder.resolve()))

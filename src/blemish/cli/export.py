@@ -101,18 +101,17 @@ def export(
 
 
 def _pixels(inspector: Inspector, names: list[str] | None) -> tuple[list[NDArray[np.uint8]], list[str]]:
-    """Images at model size, and the files that cannot be read."""
+    """Images as the network sees them, as many as an export looks at, and the files that cannot be read."""
     from blemish.cli.console import say
     from blemish.cli.inputs import named_images
-    from blemish.data.decode import load_square
     from blemish.errors import ImageError
+    from blemish.export import looked_at
 
     shown: list[NDArray[np.uint8]] = []
     unreadable: list[str] = []
-    paths, _ = named_images(names) if names else (iter(()), 0)
-    for path in paths:
+    for path in looked_at(inspector, list(named_images(names)[0])) if names else ():
         try:
-            shown.append(load_square(path, inspector.size))
+            shown.append(inspector.seen_pixels(path))
         except ImageError as error:
             say(f"Left out: {error.message}", style="yellow", stderr=True)
             unreadable.append(str(path))

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ _ALLOWED: dict[str, tuple[float, float]] = {"float32": (1e-3, 2e-2), "half": (0.
 _COMPARED = 4  # images of each product, and as many pseudo-anomalous ones
 _CALIBRATING = 64  # images in all
 _SCENES = 8
+_T = TypeVar("_T")
 
 
 def export(
@@ -47,8 +49,8 @@ def export(
         format: `onnx` or `openvino`.
         precision: `float32`; `half`: weights are stored in half precision, and OpenVINO also computes in it where the
             device is faster so; `int8`: convolutions in 8-bit integers.
-        images: normal images uint8 M×M×3 at model size, with which the two are compared and integers are scaled; those
-            that stayed with the model unless given.
+        images: normal images uint8 M×M×3 (`Inspector.seen_pixels`); with evenly spread ones of them the two are
+            compared and integers are scaled. Those that stayed with the model unless given.
         overwrite: whether an existing model may be replaced.
 
     Raises:
@@ -88,6 +90,15 @@ def export(
     return parity
 
 
+def looked_at(inspector: Inspector, images: Sequence[_T]) -> Sequence[_T]:
+    """Of all that may be shown to `export`, evenly spread, as many as it has a use for."""
+    return _spread(images, max(_CALIBRATING // 2, _COMPARED * len(inspector.products)))
+
+
+def _spread(images: Sequence[_T], count: int) -> Sequence[_T]:
+    return images if len(images) <= count else [images[number * len(images) // count] for number in range(count)]
+
+
 def _calibrating(inspector: Inspector, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Tiles by which integers are scaled."""
     shown = _shown(inspector, images, _CALIBRATING // (2 * len(inspector.products)) or 1)
@@ -97,7 +108,7 @@ def _calibrating(inspector: Inspector, images: Sequence[NDArray[np.uint8]]) -> N
 
 def _shown(inspector: Inspector, images: Sequence[NDArray[np.uint8]], count: int) -> list[NDArray[np.uint8]]:
     """Normal images, `count` of each product, and as many with pseudo-anomalies."""
-    normal = list(images)[: count * len(inspector.products)]
+    normal = list(_spread(images, count * len(inspector.products)))
     if not normal:
         for kept in inspector.kept.values():
             normal += [*kept.train, *kept.held][:count]  # those that calibrated lie on the threshold themselves

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from blemish.data.decode import image_size, load_square
 from blemish.data.defects import DefectExample
 from blemish.data.defects.raster import rasterise
+from blemish.data.duplicates import content_hash
 from blemish.data.problem import Problem
 from blemish.errors import ConfigError, DataError, ImageError
 from blemish.inspection import Failure
@@ -156,20 +157,21 @@ def _joined(
     names: tuple[str, ...],
     new: Mapping[Path, _Marked],
 ) -> KeptExamples:
-    """Examples from before and new ones; an image that is taught again replaces its former self."""
+    """Examples from before and new ones; an image that is taught again, wherever it lies, replaces its former self."""
     size = inspector.size
     before = inspector.examples.get(product)
-    again = {str(path) for path in new}
+    added = [load_square(path, size, inspector.calibration[product].intensity_range) for path in new]
+    again = {content_hash(image) for image in added}
     images, labels, sources, guessed = [], [], [], []
     if before is not None:
         for row, source in enumerate(before.sources):
-            if source not in again:
+            if content_hash(before.images[row]) not in again:
                 images.append(before.images[row])
                 labels.append(before.labels[row])
                 sources.append(source)
                 guessed.append(before.guessed[row])
+    images += added
     for path, one in new.items():
-        images.append(load_square(path, size, inspector.calibration[product].intensity_range))
         labels.append(_labels(one.masks, names, size))
         sources.append(str(path))
         guessed.append(one.guessed)
