@@ -21,6 +21,7 @@ from blemish.evaluation.evaluate import evaluate
 from blemish.evaluation.protocols import ProtocolName
 from blemish.evaluation.scorecard import Scorecard
 from blemish.inspector import Inspector
+from blemish.model_folder import SHIPPED
 from blemish.training.loop import TrainProgress
 from blemish.training.teach import teach, without_categories
 from blemish.training.train import train
@@ -80,7 +81,8 @@ def evaluate_few_shot(
     """One run for each seed.
 
     With all normal images the model itself learns the categories; with K_n of them one of the same configuration is
-    trained on these alone. Categories that the model has already are forgotten first.
+    trained on these alone. Categories that the model has already are forgotten first. Texture images do not travel with
+    a model: its pseudo-anomalies are of procedural ones then.
 
     Args:
         inspector: gives configuration, and with all normal images the model.
@@ -95,11 +97,18 @@ def evaluate_few_shot(
         progress: called often.
 
     Raises:
-        ConfigError: K_a = 0 without descriptions.
+        ConfigError: K_a = 0 without descriptions, or K_n of a model whose training began from another one, which did
+            not travel with it.
         BlemishError: as `draw_shots`, `train`, `teach` and `evaluate`.
     """
     if not counts.defects and priors is None:
         raise ConfigError("Without examples the categories need descriptions.", "Add: --priors FILE")
+    start = inspector.config.init
+    if counts.normals is not None and start not in (None, SHIPPED) and not Path(start).is_absolute():
+        raise ConfigError(
+            f"The model was trained from {start}, which did not travel with it, so it cannot be trained anew.",
+            "Let the model itself learn: --shots all,K.",
+        )
     for number, seed in enumerate(seeds):
         shots = draw_shots(dataset, counts.normals, counts.defects, seed, rule=rule)
         base = without_categories(inspector)

@@ -232,6 +232,17 @@ def test_overwriting_takes_earlier_results_away_and_nothing_else(
     assert files(out) == sorted([line["anomaly_map"], line["overlay"], "inspections.jsonl", "notes.txt", "report.html"])
 
 
+def test_pictures_of_earlier_results_are_no_products(run: Any, model: Path, draw: Draw, tmp_path: Path) -> None:
+    draw("in/a.png", defect=True)
+    draw("in/b/masks/c.png")
+    for number in (1, 2):
+        result = run("inspect", model, tmp_path / "in", "-o", tmp_path / "in" / f"day{number}")
+        assert [Path(line["source"]).name for line in lines(tmp_path / "in" / f"day{number}")] == ["a.png", "c.png"]
+    assert "as pictures of earlier results: 3" in " ".join(result.output.split())
+    overlay = run("inspect", model, tmp_path / "in" / "day1" / "overlays", "--json")  # who names them wants them
+    assert len(overlay.stdout.splitlines()) == 2
+
+
 def test_inputs_of_every_kind(run: Any, model: Path, draw: Draw, tmp_path: Path) -> None:
     names = ["a/1.png", "a/deep/2.png", "b/3.png", "b/4.png", "5.png"]
     for name in names:

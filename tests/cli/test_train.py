@@ -13,6 +13,8 @@ from PIL import Image
 from blemish.calibration import ProductCalibration
 from blemish.cli.console import duration, training_progress
 from blemish.config import TrainConfig
+from blemish.errors import ImageError
+from blemish.inspection import Failure
 from blemish.inspector import Inspector
 
 pytestmark = pytest.mark.core
@@ -36,6 +38,24 @@ def calls(fake_inspector: Inspector, monkeypatch: pytest.MonkeyPatch) -> list[di
     monkeypatch.setitem(sys.modules, "blemish.training.train", module)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     return noted
+
+
+def test_unreadable_images_are_named_and_exit_with_3(
+    run: Any, calls: list[dict[str, Any]], parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = sys.modules["blemish.training.train"].train
+
+    def some_unreadable(*arguments: Any, left_out: Any, **options: Any) -> Inspector:
+        left_out(Failure("a.png", ImageError("a.png is not an image.", "Replace it.")))
+        return train(*arguments, **options)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(sys.modules["blemish.training.train"], "train", some_unreadable)
+    result = run("train", parts, "-o", tmp_path / "line.blemish")
+    assert result.exit_code == 3, result.output
+    assert "Left out: a.png is not an image." in result.output
+    assert "Trained in" in result.output
+    monkeypatch.setenv("LOCAL_RANK", "1")  # a further process of one training leaves it to the first
+    assert run("train", parts, "-o", tmp_path / "line.blemish").exit_code == 0
 
 
 def test_defaults(run: Any, calls: list[dict[str, Any]], parts: Path, tmp_path: Path) -> None:

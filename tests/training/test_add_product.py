@@ -100,15 +100,15 @@ def test_an_added_product_is_as_one_that_was_there(tiny_folder: Path, tiny_confi
 
 
 def test_one_image_that_cannot_be_read_does_not_lose_the_others(
-    tiny_model: Inspector, tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_model: Inspector, tiny_folder: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "more" / "lines" / "train" / "good"
     copytree(tiny_folder / "stripes" / "train" / "good", folder)
     dataset, config = Dataset.from_folder(folder.parents[2]), tiny_model.config
     calibrates = TrainingSet.of(dataset, config.hold_out, config.seed).held
     calibrates[0].path.write_bytes(b"no image")
-    new, _, _ = add_products(tiny_model, dataset)
-    assert calibrates[0].path.name in caplog.text
+    new, _, failures = add_products(tiny_model, dataset)
+    assert [Path(one.source) for one in failures] == [calibrates[0].path]
     assert new.calibration["lines"].n == len(new.kept["lines"].held) == 15
 
 
@@ -138,6 +138,11 @@ def test_the_command(run: Run, tiny_folder: Path, tiny_config: TrainConfig, ring
     assert again.exit_code == 2
     assert "already" in again.output
     assert not (tmp_path / "x").exists()
+    copytree(rings / "train" / "good", tmp_path / "more" / "washers" / "good")
+    copytree(rings / "train" / "good", tmp_path / "more" / "clips" / "bad")
+    (tmp_path / "more" / "clips" / "good").mkdir()
+    without = run("add-product", model, tmp_path / "more", "-o", tmp_path / "x")
+    assert (without.exit_code, "no normal training images of clips" in without.output) == (2, True), without.output
 
 
 def test_a_model_that_forgot_its_products_inspects_others(

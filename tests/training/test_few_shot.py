@@ -115,6 +115,12 @@ def test_some_normals_train_a_model_of_their_own(
     assert run.card.meta["shots"] == "2,1"
 
 
+def test_a_model_whose_start_did_not_travel_is_not_trained_anew(learner: Inspector, data: Dataset) -> None:
+    started = replace(learner, config=learner.config.model_copy(update={"init": "base.blemish"}))
+    with pytest.raises(ConfigError, match=r"trained from base\.blemish, which did not travel"):
+        next(evaluate_few_shot(started, data, ShotCounts(2, 1), [0]))
+
+
 def test_a_taught_model_forgets_first(
     tiny_taught: tuple[Inspector, Path], data: Dataset, taught_by: list[dict[str, Any]]
 ) -> None:

@@ -297,9 +297,11 @@ def test_one_unreadable_image_loses_nothing_and_is_named(
     shutil.copytree(tiny_folder, tmp_path / "data")
     for name in ("03.png", "07.png"):
         (tmp_path / "data/spots/train/good" / name).write_bytes(b"not an image")
-    inspector = train(Dataset.from_folder(tmp_path / "data"), tiny_config)
-    assert inspector.products == ("spots", "stripes")
-    assert all(name in caplog.text for name in ("03.png", "07.png"))
+    for left_out in ({}, {"left_out": (told := []).append}):  # type: ignore[var-annotated]
+        inspector = train(Dataset.from_folder(tmp_path / "data"), tiny_config, **left_out)
+        assert inspector.products == ("spots", "stripes")
+    assert all(caplog.text.count(f"{name} is not an image") == 1 for name in ("03.png", "07.png"))
+    assert [Path(one.source).name for one in told] == ["03.png", "07.png"]
 
 
 def test_progress_tells_of_every_stage(tiny_dataset: Dataset, tiny_config: TrainConfig) -> None:

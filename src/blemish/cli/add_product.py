@@ -20,6 +20,7 @@ def add_product(
         Path | None, typer.Option("--output", "-o", metavar="NEW", help="Model folder to write.", show_default=False)
     ] = None,
     roi: options.Roi = None,
+    split: options.Split = options.SplitRule.group,
     overwrite: options.Overwrite = False,
     device: options.Device = "auto",
     offline: options.Offline = False,
@@ -39,7 +40,7 @@ def add_product(
     """
     from blemish.cli.console import console, duration, plain_table, say, training_progress
     from blemish.cli.inputs import load_inspector, read_rois
-    from blemish.cli.train import print_calibration
+    from blemish.cli.train import print_calibration, print_data, refuse_fatal
     from blemish.data.dataset import Dataset
     from blemish.files import check_target
     from blemish.model_folder import CONFIG
@@ -49,8 +50,10 @@ def add_product(
     if output is None:
         raise ConfigError("It is not said where the new model goes.", "Add: -o NEW")
     check_target(output, overwrite=overwrite, marker=CONFIG)
-    dataset = Dataset.from_folder(*data)
     inspector = load_inspector(model, options.Engine.auto, device, offline, grows=True)
+    dataset = Dataset.from_folder(*data, split=split.value, seed=inspector.config.seed)
+    refuse_fatal(dataset)
+    print_data(dataset)
     with training_progress() as progress:
         grown, confused, failures = add_products(
             inspector, dataset, rois=read_rois(roi or [], dataset.products), progress=progress

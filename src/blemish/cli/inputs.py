@@ -50,9 +50,9 @@ def require_products(model: str, products: Sequence[str]) -> None:
 def named_images(inputs: Sequence[str]) -> tuple[Iterator[Path], int | None]:
     """All images that the arguments name, in order, and how many they are (None: not known before the end).
 
-    An argument is a file, a folder (read with its subfolders, except the masks in `ground_truth` of MVTec AD's layout,
-    which are told of), a pattern such as `in/*.png`, or `-` for a list of these on standard input, one per line. A file
-    that does not exist is passed on: whoever opens it says so.
+    An argument is a file, a folder (read with its subfolders, except the masks in `ground_truth` of MVTec AD's layout
+    and the pictures of earlier results, which are told of), a pattern such as `in/*.png`, or `-` for a list of these on
+    standard input, one per line. A file that does not exist is passed on: whoever opens it says so.
 
     Raises:
         DataError: the arguments name no image at all.
@@ -80,7 +80,7 @@ def _resolved(name: str) -> list[Path]:
 
     path = Path(name)
     if path.is_dir():
-        return _without_masks(path, image_files(path))
+        return _without_results(path, _without_masks(path, image_files(path)))
     if not path.exists() and glob.has_magic(name):
         matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
         # a pattern may match anything; only who names a file wants it read whatever it is called
@@ -92,6 +92,17 @@ def _without_masks(folder: Path, files: Sequence[Path]) -> list[Path]:
     kept = [file for file in files if _MASKS not in file.relative_to(folder).parts[:-1]]
     if left_out := len(files) - len(kept):
         say(f"Left out of {folder}, as masks in folders {_MASKS}: {left_out}.", stderr=True)
+    return kept
+
+
+def _without_results(folder: Path, files: Sequence[Path]) -> list[Path]:
+    from blemish.cli.outputs import INSPECTIONS, MASKS, OVERLAYS
+
+    parents = {file.parent for file in files} - {folder}
+    results = {one for one in parents if one.name in (MASKS, OVERLAYS) and (one.parent / INSPECTIONS).is_file()}
+    kept = [file for file in files if file.parent not in results]
+    if left_out := len(files) - len(kept):
+        say(f"Left out of {folder}, as pictures of earlier results: {left_out}.", stderr=True)
     return kept
 
 

@@ -12,12 +12,13 @@ import typer
 
 from blemish.cli import options
 from blemish.cli.console import duration, plain_table, say
-from blemish.cli.messages import quoted
+from blemish.cli.messages import SOME_UNREADABLE, quoted
 from blemish.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from blemish.config import TrainConfig
     from blemish.data.dataset import Dataset
+    from blemish.inspection import Failure
     from blemish.inspector import Inspector
 
 _OPTIONS = {
@@ -162,6 +163,7 @@ def train(
         described.check_products(dataset.products)
     if not quiet:
         _announce(dataset, config)
+    failures: list[Failure] = []
     try:
         with training_progress(quiet=quiet) as progress:
             inspector = train_model(
@@ -175,6 +177,7 @@ def train(
                 offline=offline,
                 rois=rois,
                 progress=progress,
+                left_out=failures.append,
             )
     except KeyboardInterrupt:
         say(f"\nThe run so far lies in {output}.run: continue it with --resume.", stderr=True)
@@ -195,6 +198,10 @@ def train(
         say(f"Trained in {duration(time.monotonic() - started)}: {output}", style="bold")
         print_calibration(inspector)
         _print_next(output, data, bool(dataset.test()), split)
+        for failure in failures:
+            say(f"Left out: {failure.error.message}", style="yellow", stderr=True)
+        if failures:
+            raise typer.Exit(SOME_UNREADABLE)
 
 
 def refuse_fatal(dataset: Dataset) -> None:
@@ -250,20 +257,25 @@ def _tiled(config: TrainConfig, tiles: str, dataset: Dataset) -> TrainConfig:
     return config.model_copy(update={"model": config.model.model_copy(update={"tiles": count})})
 
 
-def _announce(dataset: Dataset, config: TrainConfig) -> None:
+def print_data(dataset: Dataset) -> None:
+    """How folders were understood, and the normal images of each product."""
     from blemish.cli.console import console
 
     for one in dataset.layouts:
         say(f"{one.root}: {one.sentence}")
     rows = [(product, len(dataset.train_normals(product))) for product in dataset.products]
     console().print(plain_table(("product", "normal images"), rows))
+    if warnings := sum(problem.severity == "warning" for problem in dataset.problems):
+        say(f"{warnings} warnings about this data: see blemish check.", style="yellow")
+
+
+def _announce(dataset: Dataset, config: TrainConfig) -> None:
+    print_data(dataset)
     tiling = config.model.tiling
     if tiling.count > 1:
         say(f"Images are scaled to {tiling.side} px and cut into {tiling.count} × {tiling.count} overlapping tiles.")
     if config.init is not None:
         say(f"The network starts from the weights of {config.init}.")
-    if warnings := sum(problem.severity == "warning" for problem in dataset.problems):
-        say(f"{warnings} warnings about this data: see blemish check.", style="yellow")
 
 
 def _print_next(output: Path, data: list[Path], has_test: bool, split: options.SplitRule) -> None:

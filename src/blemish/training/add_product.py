@@ -102,7 +102,7 @@ def add_products(
         )
         for name, mask in (rois or {}).items():
             grown = grown.with_roi(name, mask)
-        grown, training = fit_products(grown, training, report, learned=False)
+        grown, training = fit_products(grown, training, report, learned=False, left_out=failures.append)
         kept = keep_images(training, pixels, tiling, ranges, config.kept, config.seed)
     former = {name: inspector.kept[name] for name in inspector.products if name in inspector.kept}
     grown = replace(grown, kept={**former, **kept})

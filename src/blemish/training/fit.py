@@ -22,8 +22,7 @@ from blemish.scoring import image_score
 from blemish.training.calibrate import calibrate
 from blemish.training.images import TrainingImage, TrainingSet
 from blemish.training.left_out import maps_without
-from blemish.training.loop import TrainProgress
-from blemish.training.runtime import counter
+from blemish.training.runtime import LeftOut, Report, counter, warn_left_out
 
 LEVEL = 0.99
 _UNLIKELY = 0.01  # that held-out images score so high by chance
@@ -40,7 +39,8 @@ def fit_calibration(
     ranges: dict[str, IntensityRange | None],
     rois: dict[str, NDArray[np.bool_]],
     seen: frozenset[str],
-    report: Callable[[TrainProgress], None],
+    report: Report,
+    left_out: LeftOut,
 ) -> tuple[Inspector, TrainingSet]:
     """An inspector whose fusion, thresholds and p-values come from normal images; see `fit_products`.
 
@@ -51,7 +51,7 @@ def fit_calibration(
     inspector = Inspector(engine, training.products, config, Calibration(products=blank), seen=seen)
     for name, mask in rois.items():
         inspector = inspector.with_roi(name, mask)
-    return fit_products(inspector, training, report, learned=config.trains)
+    return fit_products(inspector, training, report, learned=config.trains, left_out=left_out)
 
 
 def blank_calibration(config: TrainConfig, scale: IntensityRange | None, products: int) -> ProductCalibration:
@@ -70,13 +70,19 @@ def blank_calibration(config: TrainConfig, scale: IntensityRange | None, product
 
 
 def fit_products(
-    inspector: Inspector, training: TrainingSet, report: Callable[[TrainProgress], None], *, learned: bool
+    inspector: Inspector,
+    training: TrainingSet,
+    report: Report,
+    *,
+    learned: bool,
+    left_out: LeftOut = warn_left_out,
 ) -> tuple[Inspector, TrainingSet]:
     """The same for the products of `training`, which are among the inspector's; the others keep their calibration.
 
     Where the held-out images are too few to promise the rate that is asked for, the highest of their scores would be
     the threshold, and one odd image would decide. Then the training images calibrate as well, each compared with the
     others alone, unless what was held out scores higher than they do. `learned`: whether a network learned from them.
+    `left_out`: called with every image that cannot be read.
 
     Returns:
         The inspector, and the training set with those of the images that calibrated which may stay with the model.
@@ -119,7 +125,7 @@ def fit_products(
         unreadable = {failure.source for failure in failures}
         staying += [image for image in stand_ins if str(image.path) not in unreadable]
         for failure in failures:
-            _log.warning("left out of calibration: %s", failure.error)
+            left_out(failure)
     return inspector, replace(training, held=tuple(staying))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,9 +11,12 @@ from typing import Any
 import torch
 
 from blemish.errors import ConfigError, MissingExtraError
+from blemish.inspection import Failure
 from blemish.training.loop import TrainProgress
 
+_log = logging.getLogger(__name__)
 Report = Callable[[TrainProgress], None]
+LeftOut = Callable[[Failure], None]
 
 
 def launch(precision: str, devices: str) -> Any:
@@ -61,3 +65,8 @@ def counter(total: int, report: Report, stage: str) -> Callable[[int], None]:
 
 def silent(_: TrainProgress) -> None:
     """Reports nothing."""
+
+
+def warn_left_out(failure: Failure) -> None:
+    """Logs what could not be read."""
+    _log.warning("left out of training and calibration: %s", failure.error)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,17 +37,15 @@ from blemish.training.images import TrainingImage, TrainingSet, without_unreadab
 from blemish.training.kept import keep_images
 from blemish.training.loop import TrainProgress, optimise
 from blemish.training.noise import NoiseTable
-from blemish.training.runtime import launch, one_seed, silent
+from blemish.training.runtime import LeftOut, Report, launch, one_seed, silent, warn_left_out
 from blemish.training.start import load_start
 from blemish.training.step import TrainingStep
 from blemish.training.store import Store, free_megabytes
 
 __all__ = ["TrainProgress", "train"]
 
-Report = Callable[[TrainProgress], None]
 _EXAMPLES = 48  # training images that tell the backbone's principal components
 _WORTH_FUSING = 3000  # steps
-_log = logging.getLogger(__name__)
 
 
 def train(
@@ -64,6 +61,7 @@ def train(
     rois: dict[str, NDArray[np.bool_]] | None = None,
     backbone: Backbone | None = None,
     progress: Report | None = None,
+    left_out: LeftOut = warn_left_out,
 ) -> Inspector:
     """Train one model for all products of a data set, from its normal training images alone.
 
@@ -81,6 +79,7 @@ def train(
         backbone: the one that the configuration names, where it is loaded already; a model to start from brings its
             own.
         progress: called often.
+        left_out: called with every image that cannot be read; a warning is logged unless given.
 
     Raises:
         DataError: a product has too few normal images.
@@ -98,7 +97,7 @@ def train(
         raise DataError(fatal[0].message, fatal[0].remedy)
     dataset, unreadable = without_unreadable(dataset)
     for failure in unreadable:
-        _log.warning("left out of training and calibration: %s", failure.error)
+        left_out(failure)
     training = TrainingSet.of(dataset, config.hold_out, config.seed)
     run = None if target is None else _run_folder(target, config, training)
     if run is not None:
@@ -106,7 +105,9 @@ def train(
     fabric = launch(config.precision, devices)
     report = progress or silent
     with Store(free_megabytes() / 2 / fabric.world_size, fabric.device) as store, one_seed(config.seed):
-        inspector = _train(fabric, config, training, run, restart, store, offline, rois or {}, backbone, report)
+        inspector = _train(
+            fabric, config, training, run, restart, store, offline, rois or {}, backbone, report, left_out
+        )
     if target is not None and fabric.is_global_zero:
         assert run is not None
         inspector = replace(inspector, curve=run.curve())
@@ -126,6 +127,7 @@ def _train(
     rois: dict[str, NDArray[np.bool_]],
     backbone: Backbone | None,
     report: Report,
+    left_out: LeftOut,
 ) -> Inspector:
     tiling = config.model.tiling
     synthesis = _synthesis(config)
@@ -142,7 +144,7 @@ def _train(
     training = TrainingSet(training.products, images, held)
     _require_all_products(training, failures)
     for failure in failures:
-        _log.warning("left out of training and calibration: %s", failure.error)
+        left_out(failure)
     seen = file_hashes(image.path for image in images[:: tiling.tiles])
     network = PromptedNetwork(backbone, config.model, len(training.products)).to(fabric.device)
     if start is not None:
@@ -173,7 +175,7 @@ def _train(
     if config.trains:
         optimise(fabric, module, source, config, steps, run, report)
     engine = TorchEngine(network, str(fabric.device))
-    inspector, training = fit_calibration(engine, training, config, ranges, rois, seen, report)
+    inspector, training = fit_calibration(engine, training, config, ranges, rois, seen, report, left_out)
     return replace(inspector, kept=keep_images(training, pixels, tiling, ranges, config.kept, config.seed))
 
 
