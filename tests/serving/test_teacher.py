@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,18 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def taught(store: Store, tmp_path: Path) -> Callable[[str], Teacher]:
+def taught(store: Store, tmp_path: Path) -> Iterator[Callable[[str], Teacher]]:
+    teachers: list[Teacher] = []
+
     def make(work: str) -> Teacher:
         script = tmp_path / "learn.py"
         script.write_text(_STANDS_IN.format(work=work))
-        return Teacher(store, tmp_path / "teachings", (sys.executable, str(script)))
+        teachers.append(Teacher(store, tmp_path / "teachings", (sys.executable, str(script))))
+        return teachers[-1]
 
-    return make
+    yield make
+    for teacher in teachers:
+        teacher.stop()  # whoever still keeps the end of a teaching gives the connection back before the store closes
 
 
 def until(holds: Callable[[], Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageOps
 from safetensors.torch import load_file
 
 from blemish.calibration import FusionWeights
@@ -160,8 +161,9 @@ def test_extending_keeps_old_categories_and_examples(
 ) -> None:
     loaded = Inspector.load(tiny_taught[1], offline=True)
     stain = tiny_examples[0]
-    new = DefectExample(stain.path.with_name("bruise.png"), "spots", (Marking("bruise", mask=stain.markings[0].mask),))
-    new.path.write_bytes(stain.path.read_bytes())
+    new = DefectExample(tmp_path / "bruise.png", "spots", (Marking("bruise", mask=stain.markings[0].mask),))
+    with Image.open(stain.path) as image:
+        ImageOps.flip(image).save(new.path)
     extended, _ = teach(loaded, [new], tiny_teaching(), output=tmp_path / "more")
     assert extended.categories == {"spots": ("cut", "stain", "bruise"), "stripes": ("cut",)}
     assert len(extended.examples["spots"].images) == 3

@@ -56,8 +56,8 @@ class Store:
 
     def __init__(self, url: str, folder: Path, now: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         self.database = Database(url)
-        self.blobs = Blobs(folder)
         try:
+            self.blobs = Blobs(folder)
             self._check_pair(folder)
             self._now = Ticks(now, self._newest())
         except BaseException:
