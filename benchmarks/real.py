@@ -64,6 +64,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "fast, maps added": {"fusion_exponent": 1},
     "fast, averages over 5 × 5": {"model": {"neighbourhood": 5, "error_smoothing": 5}},
     "fast, 60,000 patches": {"model": {"prompt_patches": 60_000}},
+    "fast, 60,000 patches, 1,600 steps": {"model": {"prompt_patches": 60_000}, "steps": 1600, "pool": 6400},
     "fast, with transformer": {"model": {"decoder": "dynamic", **SMALL}, "restoration": True},
     "fast, one image as prompt": {"model": {"decoder": "dynamic", "prompt_patches": 0, **SMALL}, "restoration": True},
     "uniad": {
