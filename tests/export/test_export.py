@@ -149,6 +149,17 @@ def test_smaller_numbers_stay_close(
         assert np.abs(other.anomaly_map - one.anomaly_map).mean() < 0.2 * max(one.anomaly_map.max(), 0.1)
 
 
+def test_products_of_integers_fit_where_pairs_are_added_in_16_bits(plain: dict[str, Inspector], tmp_path: Path) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    export(plain["taught"], tmp_path / "small.blemish", "onnx", "int8")
+    tensors = onnx.load(tmp_path / "small.blemish" / "model.onnx").graph.initializer
+    weights = [numpy_helper.to_array(one).astype(int) for one in tensors if len(one.dims) == 4 and one.data_type == 3]
+    assert len(weights) > 10
+    assert max(np.abs(one).max() for one in weights) * 255 * 2 < 2**15
+
+
 def test_half_precision_makes_smaller_files(
     plain: dict[str, Inspector], exported: dict[tuple[str, str], Path], tmp_path: Path
 ) -> None:

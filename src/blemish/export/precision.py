@@ -41,6 +41,9 @@ def halve_weights(path: Path) -> None:
 def quantise(path: Path, images: NDArray[np.uint8], *, symmetric: bool) -> None:
     """Compute convolutions in 8-bit integers, scaled so that `images` keep what they need (static, per channel).
 
+    Weights use 7 of their bits. Processors without instructions for such products (VNNI) add them up in pairs in 16
+    bits, where the products of 8 bits are cut off at the largest number, and the answers would be others.
+
     Args:
         path: of the graph, which is replaced.
         images: uint8 N×S×S×3, normal and defective.
@@ -75,6 +78,7 @@ def quantise(path: Path, images: NDArray[np.uint8], *, symmetric: bool) -> None:
             per_channel=True,
             activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            reduce_range=True,
             extra_options={"ActivationSymmetric": symmetric},
         )
     finally:
