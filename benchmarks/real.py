@@ -64,7 +64,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "fast, maps added": {"fusion_exponent": 1},
     "fast, averages over 5 × 5": {"model": {"neighbourhood": 5, "error_smoothing": 5}},
     "fast, 60,000 patches": {"model": {"prompt_patches": 60_000}},
-    "fast, 60,000 patches, 1,600 steps": {"model": {"prompt_patches": 60_000}, "steps": 1600, "pool": 6400},
+    "accurate": {"preset": "accurate"},
     "fast, with transformer": {"model": {"decoder": "dynamic", **SMALL}, "restoration": True},
     "fast, one image as prompt": {"model": {"decoder": "dynamic", "prompt_patches": 0, **SMALL}, "restoration": True},
     "uniad": {
@@ -256,7 +256,7 @@ def main() -> None:
                 changes["backbone"] = backbone_config(arguments.backbone, arguments.shared, strides).model_dump(
                     include={"name", "weights", "strides"}
                 )
-                config = TrainConfig.of("fast", **merged(variant, changes))
+                config = TrainConfig.of(**merged({"preset": "fast", **variant}, changes))
                 scores, seconds, compared = trained(dataset, config, extractor)
             append(arguments.lines, label, seed, code, scores, compared, seconds, time.monotonic() - started)
 

@@ -87,9 +87,8 @@ def test_another_architecture_is_refused(changes: dict[str, Any], named: str) ->
         load_start(TrainConfig.of("fast", init="shipped", **changes), offline=True)
 
 
-def test_another_preset_is_refused_for_its_decoder() -> None:
-    with pytest.raises(ConfigError, match=r"model\.decoder is none, not dynamic"):
-        load_start(TrainConfig.of("accurate", init="shipped"), offline=True)
+def test_the_longer_preset_starts_from_what_ships_too() -> None:
+    assert load_start(TrainConfig.of("accurate", init="shipped"), offline=True)[1].model.prompt_patches == 60_000
 
 
 def test_what_no_weight_depends_on_may_differ() -> None:

@@ -188,15 +188,5 @@ _FAST: dict[str, Any] = {
 _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"backbone": {"name": "timm:tf_efficientnet_b4.aa_in1k", "levels": (0, 1, 2, 3)}},
     "fast": _FAST,
-    "accurate": merged(
-        _FAST,
-        {
-            "model": {"decoder": "dynamic", "principal_start": True, "feedforward": 512, "dropout": 0.0},
-            "restoration": True,
-            "learning_rate": 1e-3,
-            "steps": 4000,
-            "pool": 6400,
-            "refresh": 2,
-        },
-    ),
+    "accurate": merged(_FAST, {"model": {"prompt_patches": 60_000}, "steps": 1600, "pool": 6400}),
 }
