@@ -163,7 +163,7 @@ def test_from_upload_to_names_and_back(page: Page, line_model: Path, tmp_path: P
         page.click("#teach")
         expect(page.locator("#running")).to_be_visible()
         done = page.locator(".teaching").first
-        expect(done.locator("h2")).to_contain_text("finished", timeout=600_000)  # as long as a busy machine takes
+        expect(done.locator("h2")).to_contain_text("finished", timeout=180_000)
         expect(done.locator("tbody")).to_contain_text("false alarms")
         before = client.get("/v1/models").json()["current"]
         page.click("text=Promote")
